@@ -1,0 +1,2 @@
+// Package driver answers CSI calls.
+package driver

@@ -1,0 +1,56 @@
+package share
+
+import (
+	"context"
+	"io/fs"
+)
+
+// FS is one share as this package sees it: pkg/nfs implements it over the network, pkg/share/memfs in memory, and
+// pkg/nfs/nfstest is the suite that both pass.
+//
+// Names are slash-separated bytes relative to the share, "." the share itself; no method follows a symbolic link, not
+// even in the middle of a name. Errors match those of io/fs and syscall.Errno (ENOSPC, EDQUOT, ENOTEMPTY, EROFS, ...)
+// by errors.Is. All methods may be called at once and obey their context.
+type FS interface {
+	Directories
+	Files
+	Attributes
+}
+
+// Directories makes, lists, moves and removes.
+type Directories interface {
+	// Mkdir makes a directory with exactly the given mode, whatever the umask; an owner of -1 is left to the server.
+	// fs.ErrExist if the name is taken.
+	Mkdir(ctx context.Context, name string, perm fs.FileMode, uid, gid int) error
+	// ReadDir lists a directory sorted by name.
+	ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error)
+	// Rename is POSIX rename: atomic, and it replaces a file or an empty directory.
+	Rename(ctx context.Context, oldName, newName string) error
+	// Remove removes a file, a link or an empty directory.
+	Remove(ctx context.Context, name string) error
+	// RemoveAll removes a tree, nil if there is none; it never follows a link.
+	RemoveAll(ctx context.Context, name string) error
+}
+
+// Files reads and writes what is small: records and links.
+type Files interface {
+	// ReadFile refuses what is not a regular file and what is longer than limit bytes.
+	ReadFile(ctx context.Context, name string, limit int64) ([]byte, error)
+	// CreateFile makes a file that was not there (fs.ErrExist) and is on stable storage when it returns. A crash of the
+	// server in between may leave a shorter file.
+	CreateFile(ctx context.Context, name string, data []byte, perm fs.FileMode) error
+	// Symlink makes a link called name that holds target; fs.ErrExist if the name is taken.
+	Symlink(ctx context.Context, target, name string) error
+	// Readlink reads what a link holds.
+	Readlink(ctx context.Context, name string) (string, error)
+}
+
+// Attributes reads and sets what is known of files.
+type Attributes interface {
+	// Lstat describes the file or link itself.
+	Lstat(ctx context.Context, name string) (fs.FileInfo, error)
+	// Chmod sets the mode, special bits too.
+	Chmod(ctx context.Context, name string, perm fs.FileMode) error
+	// Space is the size and the free space of the share's file system in bytes; available is what we may use of it.
+	Space(ctx context.Context) (total, free, available uint64, err error)
+}
