@@ -3,10 +3,11 @@ package volume
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Dir is the path of a volume's directory relative to its share: one or more elements joined by "/", never empty,
-// never absolute, never with an empty, "." or ".." element, a NUL or a control character, at most [MaxDir] bytes,
+// never absolute, valid UTF-8, never with an empty, "." or ".." element, a NUL or a control character, at most [MaxDir] bytes,
 // each element at most 255 bytes. A Dir that parses names a directory strictly below the share.
 type Dir string
 
@@ -31,6 +32,9 @@ func ParseDir(s string) (Dir, error) {
 		return "", fmt.Errorf("%w: directory %q is the share itself", ErrInvalid, s)
 	case len(d) > MaxDir:
 		return "", fmt.Errorf("%w: directory is %d bytes long, at most %d fit", ErrInvalid, len(d), MaxDir)
+	}
+	if !utf8.ValidString(d) { // neither a handle in the API server nor a record could hold it
+		return "", fmt.Errorf("%w: directory %q is not valid UTF-8", ErrInvalid, s)
 	}
 	for _, e := range strings.Split(d, "/") {
 		if err := checkElement(e); err != nil {
