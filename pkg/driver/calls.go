@@ -1,0 +1,125 @@
+package driver
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// defaultDeadline ends a call whose caller set no deadline.
+const defaultDeadline = 60 * time.Second
+
+// Calls is what every call passes through, from a socket or from within the process: a deadline, one line in the log, and
+// a measurement. Requests are never logged, only their volume and target, so that no secret can be.
+type Calls struct {
+	Log      *slog.Logger
+	Deadline time.Duration // of a call that comes without one; 0: 60 s
+	// Observe is told of each call, "CreateVolume" or "NodePublishVolume"; may be nil.
+	Observe func(method string, d time.Duration, code codes.Code)
+}
+
+// Intercept is a [grpc.UnaryServerInterceptor].
+func (c Calls) Intercept(ctx context.Context, r any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	return through(ctx, c, info.FullMethod, r, next)
+}
+
+// Controller passes calls within the process through c, as a socket would.
+func (c Calls) Controller(next csi.ControllerServer) csi.ControllerServer {
+	return &calledController{ControllerServer: next, calls: c}
+}
+
+type calledController struct {
+	csi.ControllerServer
+	calls Calls
+}
+
+// CreateVolume passes on a measured call.
+func (c *calledController) CreateVolume(ctx context.Context, r *csi.CreateVolumeRequest) (*csi.CreateVolumeResponse, error) {
+	return through(ctx, c.calls, csi.Controller_CreateVolume_FullMethodName, r, c.ControllerServer.CreateVolume)
+}
+
+// DeleteVolume passes on a measured call.
+func (c *calledController) DeleteVolume(ctx context.Context, r *csi.DeleteVolumeRequest) (*csi.DeleteVolumeResponse, error) {
+	return through(ctx, c.calls, csi.Controller_DeleteVolume_FullMethodName, r, c.ControllerServer.DeleteVolume)
+}
+
+func through[Request, Answer any](ctx context.Context, c Calls, fullMethod string, r Request, next func(context.Context, Request) (Answer, error)) (Answer, error) {
+	if _, set := ctx.Deadline(); !set {
+		d := c.Deadline
+		if d == 0 {
+			d = defaultDeadline
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	start := time.Now()
+	answer, err := next(ctx, r)
+	c.done(ctx, shortName(fullMethod), r, time.Since(start), err)
+	return answer, err
+}
+
+func (c Calls) done(ctx context.Context, method string, r any, d time.Duration, err error) {
+	if c.Observe != nil {
+		c.Observe(method, d, status.Code(err))
+	}
+	level := slog.LevelInfo
+	switch {
+	case status.Code(err) == codes.Internal:
+		level = slog.LevelError
+	case err != nil:
+		level = slog.LevelWarn
+	case quiet[method]:
+		level = slog.LevelDebug
+	}
+	attributes := append([]slog.Attr{slog.String("method", method)}, subject(r)...)
+	attributes = append(attributes, slog.Duration("duration", d), slog.String("code", status.Code(err).String()))
+	if err != nil {
+		attributes = append(attributes, slog.String("err", status.Convert(err).Message()))
+	}
+	c.Log.LogAttrs(ctx, level, "call", attributes...)
+}
+
+// quiet are the calls that come all the time and are of no interest while they succeed.
+var quiet = map[string]bool{
+	"Probe": true, "GetPluginInfo": true, "GetPluginCapabilities": true, "ControllerGetCapabilities": true,
+	"NodeGetCapabilities": true, "NodeGetInfo": true, "NodeGetVolumeStats": true, "GetCapacity": true,
+	"GetInfo": true,
+}
+
+// subject says what a request is about, by the fields that many requests share.
+func subject(r any) []slog.Attr {
+	var a []slog.Attr
+	add := func(key, value string) {
+		if value != "" {
+			a = append(a, slog.String(key, value))
+		}
+	}
+	if r, ok := r.(interface{ GetVolumeId() string }); ok {
+		add("volume", r.GetVolumeId())
+	}
+	if r, ok := r.(*csi.CreateVolumeRequest); ok {
+		add("volume", r.GetName())
+	}
+	if r, ok := r.(interface{ GetTargetPath() string }); ok {
+		add("target", r.GetTargetPath())
+	}
+	if r, ok := r.(interface{ GetVolumePath() string }); ok {
+		add("target", r.GetVolumePath())
+	}
+	return a
+}
+
+func shortName(fullMethod string) string {
+	for i := len(fullMethod) - 1; i >= 0; i-- {
+		if fullMethod[i] == '/' {
+			return fullMethod[i+1:]
+		}
+	}
+	return fullMethod
+}
