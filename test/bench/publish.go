@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+)
+
+// published is what one node's publishing took; it is printed as JSON for the program outside.
+type published struct {
+	One     []time.Duration // alone, one after the other
+	Sixteen time.Duration   // 16 at once, the first to the last
+}
+
+// publishCommand calls the node's socket. The volumes are the contexts in the environment variable VOLUMES, a JSON list.
+func publishCommand(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("publish", flag.ContinueOnError)
+	socket := f.String("socket", "", "the node's socket")
+	pods := f.String("pods", "/var/lib/kubelet/pods", "a directory that the node's mounts reach")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	var volumes []map[string]string
+	if err := json.Unmarshal([]byte(os.Getenv("VOLUMES")), &volumes); err != nil {
+		return fmt.Errorf("VOLUMES: %w", err)
+	}
+	conn, closeConn, err := dial(ctx, *socket)
+	if err != nil {
+		return err
+	}
+	defer closeConn()
+	node := csi.NewNodeClient(conn)
+	dir := filepath.Join(*pods, "bench-"+strconv.Itoa(os.Getpid()))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	defer os.Remove(dir)
+	target := func(i int) string { return filepath.Join(dir, strconv.Itoa(i)) }
+	publish := func(i int) error {
+		_, err := node.NodePublishVolume(ctx, &csi.NodePublishVolumeRequest{VolumeId: fmt.Sprintf("bench %d", i), TargetPath: target(i),
+			VolumeContext: volumes[i], VolumeCapability: &csi.VolumeCapability{
+				AccessType: &csi.VolumeCapability_Mount{Mount: &csi.VolumeCapability_MountVolume{}},
+				AccessMode: &csi.VolumeCapability_AccessMode{Mode: csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER}}})
+		return err
+	}
+	unpublish := func(i int) error {
+		_, err := node.NodeUnpublishVolume(ctx, &csi.NodeUnpublishVolumeRequest{VolumeId: fmt.Sprintf("bench %d", i), TargetPath: target(i)})
+		return err
+	}
+	var p published
+	measure := func() (err error) {
+		if p.One, _, err = together(len(volumes), 1, publish); err != nil {
+			return err
+		}
+		if _, _, err = together(len(volumes), 4, unpublish); err != nil {
+			return err
+		}
+		_, p.Sixteen, err = together(len(volumes), len(volumes), publish)
+		return err
+	}
+	err = measure()
+	for i := range volumes {
+		err = errors.Join(err, unpublish(i))
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(p)
+}
