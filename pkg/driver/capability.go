@@ -31,13 +31,17 @@ const maxMountFlags = 4096
 // checkCapabilities reports every mistake in the capabilities that a new volume must have.
 func checkCapabilities(capabilities []*csi.VolumeCapability) error {
 	if len(capabilities) == 0 {
-		return fmt.Errorf("%w: volume capabilities are missing", volume.ErrInvalid)
+		return errNoCapabilities()
 	}
 	var mistakes []error
 	for _, c := range capabilities {
 		mistakes = append(mistakes, checkCapability(c), checkType(c.GetMount().GetFsType()))
 	}
 	return errors.Join(mistakes...)
+}
+
+func errNoCapabilities() error {
+	return fmt.Errorf("%w: volume capabilities are missing", volume.ErrInvalid)
 }
 
 // checkCapability reports every mistake in c that makes it impossible to use a volume that way.
@@ -112,10 +116,14 @@ func mountOptions(capabilities ...*csi.VolumeCapability) []string {
 // splitOptions reads options as mount -o has them: between commas, but for commas in double quotes (SELinux contexts).
 func splitOptions(s string) []string {
 	quoted := false
-	return slices.DeleteFunc(strings.FieldsFunc(s, func(r rune) bool {
-		if r == '"' {
-			quoted = !quoted
-		}
+	var options []string
+	for o := range strings.FieldsFuncSeq(s, func(r rune) bool {
+		quoted = quoted != (r == '"')
 		return r == ',' && !quoted
-	}), func(o string) bool { return strings.TrimSpace(o) == "" })
+	}) {
+		if o = strings.TrimSpace(o); o != "" {
+			options = append(options, o)
+		}
+	}
+	return options
 }

@@ -70,7 +70,7 @@ func (c *Controller) ValidateVolumeCapabilities(ctx context.Context, r *csi.Vali
 		mistakes = append(mistakes, missing("volume ID"))
 	}
 	if len(r.GetVolumeCapabilities()) == 0 {
-		mistakes = append(mistakes, missing("volume capabilities"))
+		mistakes = append(mistakes, errNoCapabilities())
 	}
 	if err := errors.Join(mistakes...); err != nil {
 		return nil, statusOf(err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -80,10 +79,6 @@ func (r *Registrar) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ours, err := os.Lstat(r.path())
-	if err != nil {
-		return errors.Join(err, l.Close())
-	}
 	server := grpc.NewServer(grpc.WaitForHandlers(true))
 	api.RegisterRegistrationServer(server, r)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -92,7 +87,7 @@ func (r *Registrar) serve(ctx context.Context) error {
 	go func() {
 		defer close(watched)
 		for ctx.Err() == nil {
-			if wait(ctx, r.config.Poll); !r.holds(ours) {
+			if wait(ctx, r.config.Poll); !l.Holds() {
 				cancel(errGone)
 			}
 		}
@@ -107,11 +102,6 @@ func (r *Registrar) serve(ctx context.Context) error {
 }
 
 func (r *Registrar) path() string { return filepath.Join(r.config.Dir, r.config.Driver+"-reg.sock") }
-
-func (r *Registrar) holds(ours os.FileInfo) bool {
-	now, err := os.Lstat(r.path())
-	return err == nil && os.SameFile(ours, now)
-}
 
 // GetInfo tells kubelet where the driver is.
 func (r *Registrar) GetInfo(context.Context, *api.InfoRequest) (*api.PluginInfo, error) {

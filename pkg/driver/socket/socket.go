@@ -36,10 +36,17 @@ func Path(endpoint string) (string, error) {
 	return path, nil
 }
 
+// Listener is a socket that this process listens on.
+type Listener struct {
+	net.Listener
+	path string // empty for TCP
+	made os.FileInfo
+}
+
 // Listen listens at a unix endpoint, or at tcp://ADDRESS:PORT where ADDRESS is a loopback address: who reaches an endpoint
 // may do everything. It makes the socket's directory if needed, lets the socket's owner and group connect, and replaces a
-// socket that nobody answers; closing the listener removes the socket.
-func Listen(ctx context.Context, endpoint string) (net.Listener, error) {
+// socket that nobody answers.
+func Listen(ctx context.Context, endpoint string) (*Listener, error) {
 	if address, ok := strings.CutPrefix(endpoint, "tcp://"); ok {
 		return listenLoopback(ctx, endpoint, address)
 	}
@@ -53,22 +60,49 @@ func Listen(ctx context.Context, endpoint string) (net.Listener, error) {
 	if err := removeStale(ctx, path); err != nil {
 		return nil, err
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("listening on socket %s: %w", path, err)
 	}
+	l.SetUnlinkOnClose(false) // Close looks whose socket it is first
 	if err := os.Chmod(path, 0o660); err != nil {
 		return nil, errors.Join(fmt.Errorf("setting the mode of socket %s: %w", path, err), l.Close())
 	}
-	return l, nil
+	made, err := os.Lstat(path)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("looking at socket %s: %w", path, err), l.Close())
+	}
+	return &Listener{Listener: l, path: path, made: made}, nil
 }
 
-func listenLoopback(ctx context.Context, endpoint, address string) (net.Listener, error) {
+func listenLoopback(ctx context.Context, endpoint, address string) (*Listener, error) {
 	a, err := netip.ParseAddrPort(address)
 	if err != nil || !a.Addr().IsLoopback() {
 		return nil, fmt.Errorf("endpoint %q: only a loopback address such as tcp://127.0.0.1:0 is served, since callers are not asked who they are", endpoint)
 	}
-	return (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", endpoint, err)
+	}
+	return &Listener{Listener: l}, nil
+}
+
+// Holds says whether new callers still reach l: false once the socket has been removed or replaced.
+func (l *Listener) Holds() bool {
+	if l.path == "" {
+		return true
+	}
+	now, err := os.Lstat(l.path)
+	return err == nil && os.SameFile(l.made, now)
+}
+
+// Close stops listening and removes the socket, unless another process has put its own there.
+func (l *Listener) Close() error {
+	var err error
+	if l.path != "" && l.Holds() {
+		err = os.Remove(l.path)
+	}
+	return errors.Join(l.Listener.Close(), err)
 }
 
 // dialTimeout is long for a socket of this machine: who does not accept in it is not there.
