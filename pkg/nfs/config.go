@@ -1,0 +1,122 @@
+// Package nfs is an NFS client in user space that makes, reads, moves and removes directories on an export.
+//
+// It needs no mount and no privilege, obeys contexts, and speaks the words of io/fs. One FS is one connection that any
+// number of goroutines share and that is made again when it is lost; what was under way then is finished exactly once
+// where the protocol can promise it (a 4.1 session that survived), and otherwise settled by looking.
+//
+// # Which directory an export is
+//
+// With version 4 a server shows its exports below a pseudo root, and answers for the directory underneath when a client
+// may not use the export that belongs there. Creating volumes in that directory would put them beside the export. Open
+// therefore looks at the file system ids from the server's root to the export: where the id has changed on the way, a
+// file system was entered and the path is taken. Where it has not, the path is taken only if the directory lets somebody
+// write (ACCESS says so for us or for its owner), because a pseudo root never does; otherwise the error matches
+// ErrRefused. One case cannot be told apart by the protocol: a writable root export (fsid=0) that has another export,
+// not admitting us, mounted below it on the same path.
+package nfs
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
+)
+
+// Version is a version of the protocol.
+type Version int
+
+// The versions this client speaks.
+const (
+	V3  Version = 30
+	V41 Version = 41
+	V42 Version = 42
+)
+
+func (v Version) String() string {
+	if v == V3 {
+		return "3"
+	}
+	return fmt.Sprintf("%d.%d", int(v)/10, int(v)%10)
+}
+
+// ParseVersion reads "3", "4.1", "4.2", and "4", which is 4.2.
+func ParseVersion(s string) (Version, error) {
+	switch s {
+	case "3":
+		return V3, nil
+	case "4.1":
+		return V41, nil
+	case "4.2", "4":
+		return V42, nil
+	}
+	return 0, fmt.Errorf("NFS version %q is not one of 3, 4.1, 4.2: %w", s, fs.ErrInvalid)
+}
+
+// Credential is whom calls are made as (AUTH_SYS). The zero value is root.
+type Credential struct {
+	UID, GID uint32
+	Groups   []uint32 // at most 16 reach the server
+}
+
+func (c Credential) rpc() rpc.Credential {
+	return rpc.Credential{UID: c.UID, GID: c.GID, Groups: c.Groups}
+}
+
+// Config says which export to open, and how.
+type Config struct {
+	Server string // host name or address, IPv6 without brackets
+	Export string // absolute path, e.g. "/exports/k8s"
+
+	Versions        []Version // tried in this order; empty: 4.2, 4.1, 3
+	Port, MountPort int       // 0: 2049 (version 3: what the port mapper says, else 2049), and what the port mapper says
+
+	Credential Credential // root unless set
+	// ActAsOwner makes everything happen as the owner of the export's root directory where Credential may not write
+	// there, as on an export that squashes root.
+	ActAsOwner bool
+
+	// DialTimeout bounds one attempt to connect (default 5 s). CallTimeout is how long a connection that owes us answers
+	// may be silent before it is given up and the calls are sent again on a new one (default 10 s). Contexts always win.
+	DialTimeout, CallTimeout time.Duration
+
+	Dial    func(ctx context.Context, network, address string) (net.Conn, error) // replaces the network, in tests
+	Log     *slog.Logger                                                         // nil: nothing is logged
+	Observe func(op string, d time.Duration, err error)                          // called after every method, may be nil
+}
+
+const (
+	defaultDialTimeout = 5 * time.Second
+	defaultCallTimeout = 10 * time.Second
+	defaultPort        = 2049
+)
+
+func (c Config) withDefaults() Config {
+	if len(c.Versions) == 0 {
+		c.Versions = []Version{V42, V41, V3}
+	}
+	if c.DialTimeout <= 0 {
+		c.DialTimeout = defaultDialTimeout
+	}
+	if c.CallTimeout <= 0 {
+		c.CallTimeout = defaultCallTimeout
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Observe == nil {
+		c.Observe = func(string, time.Duration, error) {}
+	}
+	return c
+}
+
+func (c Config) dialer() *rpc.Dialer {
+	port := c.Port
+	if port == 0 {
+		port = defaultPort
+	}
+	return &rpc.Dialer{Host: c.Server, Port: port, Timeout: c.DialTimeout, Dial: c.Dial}
+}

@@ -1,0 +1,94 @@
+// Package file describes what an export holds, the same for every version of the protocol.
+package file
+
+import (
+	"io/fs"
+	"time"
+)
+
+// Handle is a server's own name for a file or directory. It is opaque, and comparable.
+type Handle string
+
+// FSID tells the file systems of one server apart.
+type FSID struct{ Major, Minor uint64 }
+
+// Unknown stands for an owner or a group that a server names by a word instead of a number.
+const Unknown = 65534
+
+// Attr is what a server says about a file.
+type Attr struct {
+	Type       fs.FileMode // 0 for a regular file, else the type bits of fs.FileMode
+	Mode       uint32      // the 12 permission bits as stat(2) has them
+	Nlink      uint32
+	UID, GID   uint32 // Unknown where the server sends a name that is no number
+	Size       uint64
+	FSID       FSID
+	FileID     uint64 // inode number
+	Mtime      time.Time
+	Ctime      time.Time
+	OwnerNamed bool // UID is Unknown because the server maps owners to names
+}
+
+// Owner returns the owner and the group.
+func (a *Attr) Owner() (uid, gid uint32) { return a.UID, a.GID }
+
+// IsDir tells a directory from everything else.
+func (a *Attr) IsDir() bool { return a.Type == fs.ModeDir }
+
+// FileMode joins type and permissions.
+func (a *Attr) FileMode() fs.FileMode {
+	mode := a.Type | fs.FileMode(a.Mode&0o777)
+	for bit, special := range specials {
+		if a.Mode&(0o1000<<bit) != 0 {
+			mode |= special
+		}
+	}
+	return mode
+}
+
+// The special bits from 01000 upwards.
+var specials = [...]fs.FileMode{fs.ModeSticky, fs.ModeSetgid, fs.ModeSetuid}
+
+// Bits is the inverse of Attr.FileMode for the permission part.
+func Bits(perm fs.FileMode) uint32 {
+	bits := uint32(perm.Perm())
+	for bit, special := range specials {
+		if perm&special != 0 {
+			bits |= 0o1000 << bit
+		}
+	}
+	return bits
+}
+
+// Set says which attributes to change: a negative owner or group and a nil mode are left as they are.
+type Set struct {
+	Mode     *uint32
+	UID, GID int
+}
+
+// Nothing is left to change.
+func (s Set) Nothing() bool { return s.Mode == nil && s.UID < 0 && s.GID < 0 }
+
+// Entry is one line of a directory.
+type Entry struct {
+	Name   string
+	Attr   Attr
+	Handle Handle // "" where the listing did not tell
+	NoAttr bool   // the server could not or would not describe it
+}
+
+// Page is a part of a directory. A following page starts at Cookie, unless EOF.
+type Page struct {
+	Entries []Entry
+	Cookie  Cookie
+	EOF     bool
+}
+
+// Cookie is a place in a directory's listing; the zero value is the start.
+type Cookie struct {
+	Value    uint64
+	Verifier [8]byte
+}
+
+// Usage is the size of a file system in bytes.
+type Usage struct{ Total, Free, Available uint64 }

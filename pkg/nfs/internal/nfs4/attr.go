@@ -1,0 +1,198 @@
+package nfs4
+
+import (
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/xdr"
+)
+
+// Attributes (RFC 8881 section 5.8).
+const (
+	attrType         = 1
+	attrSize         = 4
+	attrFSID         = 8
+	attrLeaseTime    = 10
+	attrRdattrError  = 11
+	attrFilehandle   = 19
+	attrFileID       = 20
+	attrMode         = 33
+	attrNumlinks     = 35
+	attrOwner        = 36
+	attrOwnerGroup   = 37
+	attrSpaceAvail   = 42
+	attrSpaceFree    = 43
+	attrSpaceTotal   = 44
+	attrTimeMetadata = 52
+	attrTimeModify   = 53
+)
+
+// bitmap is a set of attributes; all that we use fit into two words.
+type bitmap uint64
+
+func bits(attrs ...uint) bitmap {
+	var b bitmap
+	for _, a := range attrs {
+		b |= 1 << a
+	}
+	return b
+}
+
+const statBits bitmap = 1<<attrType | 1<<attrSize | 1<<attrFSID | 1<<attrFileID | 1<<attrMode | 1<<attrNumlinks |
+	1<<attrOwner | 1<<attrOwnerGroup | 1<<attrTimeMetadata | 1<<attrTimeModify
+
+func (b bitmap) encode(e *xdr.Encoder) {
+	e.Uint32(2)
+	e.Uint32(uint32(b))
+	e.Uint32(uint32(b >> 32))
+}
+
+func decodeBitmap(d *xdr.Decoder) bitmap {
+	var b bitmap
+	for i := range d.Count(4) {
+		word := d.Uint32()
+		switch {
+		case i < 2:
+			b |= bitmap(word) << (32 * i)
+		case word != 0:
+			d.Fail("attribute above 63")
+		}
+	}
+	return b
+}
+
+// encodeSet writes the fattr4 of SETATTR and CREATE.
+func encodeSet(e *xdr.Encoder, set file.Set, size *uint64) {
+	var b bitmap
+	if size != nil {
+		b |= bits(attrSize)
+	}
+	if set.Mode != nil {
+		b |= bits(attrMode)
+	}
+	if set.UID >= 0 {
+		b |= bits(attrOwner)
+	}
+	if set.GID >= 0 {
+		b |= bits(attrOwnerGroup)
+	}
+	b.encode(e)
+	length := e.Hole()
+	if size != nil {
+		e.Uint64(*size)
+	}
+	if set.Mode != nil {
+		e.Uint32(*set.Mode)
+	}
+	if set.UID >= 0 {
+		e.String(strconv.Itoa(set.UID))
+	}
+	if set.GID >= 0 {
+		e.String(strconv.Itoa(set.GID))
+	}
+	e.FillLength(length)
+}
+
+// attributes is everything that a GETATTR of ours can bring.
+type attributes struct {
+	file.Attr
+	has    bitmap
+	err    status.Code // of one entry of a listing
+	handle file.Handle
+	lease  uint32 // seconds
+	usage  file.Usage
+}
+
+// decode reads a fattr4. Attributes come in the order of their numbers; one that we did not ask for cannot be skipped,
+// because its size is unknown.
+func (a *attributes) decode(d *xdr.Decoder) {
+	a.has = decodeBitmap(d)
+	v := xdr.NewDecoder(d.Opaque(1 << 16))
+	for n := uint(0); n < 64; n++ {
+		if a.has&bits(n) != 0 {
+			a.decodeOne(v, n)
+		}
+	}
+	if v.Err() != nil {
+		d.Fail("attributes: %v", v.Err())
+	}
+}
+
+func (a *attributes) decodeOne(d *xdr.Decoder, n uint) {
+	switch n {
+	case attrType:
+		a.Type = fileType(d.Uint32())
+	case attrSize:
+		a.Size = d.Uint64()
+	case attrFSID:
+		a.FSID = file.FSID{Major: d.Uint64(), Minor: d.Uint64()}
+	case attrLeaseTime:
+		a.lease = d.Uint32()
+	case attrRdattrError:
+		a.err = status.Code(d.Uint32())
+	case attrFilehandle:
+		a.handle = file.Handle(d.String(maxHandle))
+	case attrFileID:
+		a.FileID = d.Uint64()
+	case attrMode:
+		a.Mode = d.Uint32() & 0o7777
+	case attrNumlinks:
+		a.Nlink = d.Uint32()
+	case attrOwner:
+		a.UID, a.OwnerNamed = principal(d.String(maxOwner))
+	case attrOwnerGroup:
+		a.GID, _ = principal(d.String(maxOwner))
+	case attrSpaceAvail:
+		a.usage.Available = d.Uint64()
+	case attrSpaceFree:
+		a.usage.Free = d.Uint64()
+	case attrSpaceTotal:
+		a.usage.Total = d.Uint64()
+	case attrTimeMetadata:
+		a.Ctime = decodeTime(d)
+	case attrTimeModify:
+		a.Mtime = decodeTime(d)
+	default:
+		d.Fail("attribute %d was not asked for", n)
+	}
+}
+
+// principal reads an owner: a number as in RFC 8881 section 5.9, or "root@domain", or a name that we cannot know.
+func principal(s string) (id uint32, named bool) {
+	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
+		return uint32(n), false
+	}
+	if name, _, ok := strings.Cut(s, "@"); ok && name == "root" {
+		return 0, false
+	}
+	return file.Unknown, true
+}
+
+func decodeTime(d *xdr.Decoder) time.Time {
+	sec, nsec := int64(d.Uint64()), d.Uint32()
+	return time.Unix(sec, int64(nsec))
+}
+
+func fileType(t uint32) fs.FileMode {
+	switch t {
+	case typeRegular:
+		return 0
+	case typeDirectory:
+		return fs.ModeDir
+	case typeBlock:
+		return fs.ModeDevice
+	case typeChar:
+		return fs.ModeDevice | fs.ModeCharDevice
+	case typeLink:
+		return fs.ModeSymlink
+	case typeSocket:
+		return fs.ModeSocket
+	case typeFIFO:
+		return fs.ModeNamedPipe
+	}
+	return fs.ModeIrregular // named attributes and what a later RFC may bring
+}

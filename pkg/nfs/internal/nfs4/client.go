@@ -1,0 +1,228 @@
+package nfs4
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
+)
+
+const (
+	maxTries     = 6                // of one request over lost connections, and of one compound over lost sessions
+	setupTimeout = 20 * time.Second // of making a session; servers may delay it while they drop the old one
+	closeTimeout = time.Second      // of saying goodbye
+)
+
+// Config is what a Client needs to know.
+type Config struct {
+	Dialer  *rpc.Dialer
+	Silence time.Duration  // a connection that owes us replies and says nothing for so long is given up
+	Cred    rpc.Credential // of the session itself and of walking to the export
+	Export  []string       // elements of the export's path
+	Log     *slog.Logger
+}
+
+// Client is one client of one server (a client ID of RFC 8881 section 2.4) with one session, made again whenever the
+// server has forgotten it. It holds no state between calls, so a session that expired while idle costs nothing but a
+// new one.
+type Client struct {
+	link   *rpc.Link
+	minor  uint32
+	owner  []byte
+	cred   rpc.Credential
+	export []string
+	log    *slog.Logger
+
+	mu       sync.Mutex
+	session  *session
+	clientID uint64
+	flight   *flight
+	root     file.Handle // of the export
+	closed   bool
+
+	ctx    context.Context // ends with the client
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+type flight struct {
+	done    chan struct{} // closed when the rest is set
+	session *session
+	err     error
+}
+
+// ErrMinor is matched by Connect when the server does not have the minor version.
+var ErrMinor = errors.New("minor version not supported")
+
+// Connect makes a connection and a session of minor version 1 or 2. It does not look at the export yet.
+func Connect(ctx context.Context, cfg Config, minor uint32) (*Client, error) {
+	link, err := rpc.NewLink(ctx, cfg.Dialer, cfg.Silence)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{link: link, minor: minor, cred: cfg.Cred, export: cfg.Export, log: cfg.Log}
+	host, _ := os.Hostname() // only makes the owner readable in a server's list of clients
+	c.owner = fmt.Appendf(nil, "nfs-csi %s %d %s", host, os.Getpid(), rand.Text())
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	if _, err := c.current(ctx); err != nil {
+		c.Close()
+		if status.Is(err, status.MinorMismatch) {
+			err = fmt.Errorf("%w: %w", ErrMinor, err)
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close ends the session and the connection and waits for everything that was under way.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	s := c.session
+	c.mu.Unlock()
+	if s != nil && !s.ended() {
+		c.destroy(s)
+	}
+	c.cancel()
+	c.link.Close() // answers whatever still waits
+	c.wg.Wait()
+	return nil
+}
+
+func (c *Client) destroy(s *session) {
+	ctx, cancel := context.WithTimeout(c.ctx, closeTimeout)
+	defer cancel()
+	conn, err := c.link.Conn(ctx)
+	if err != nil {
+		return // the server forgets us when the lease ends
+	}
+	b := rawCompound(c.minor)
+	b.op(opDestroySession)
+	b.Fixed(s.id[:])
+	if _, err := conn.Call(ctx, c.compoundCall(&c.cred, b)); err != nil {
+		return
+	}
+	b = rawCompound(c.minor)
+	b.op(opDestroyClientID)
+	b.Uint64(c.clientID)
+	if _, err := conn.Call(ctx, c.compoundCall(&c.cred, b)); err != nil {
+		c.log.Debug("leaving the server", "err", err)
+	}
+}
+
+func (c *Client) compoundCall(cred *rpc.Credential, b *compound) *rpc.Request {
+	return &rpc.Request{Program: program, Version: version, Procedure: procCompound, Credential: cred, Args: b.B}
+}
+
+// do runs the compound that build makes and returns its results, or an error that is no operation's: what operations
+// answered is found in the results. build may be called several times.
+func (c *Client) do(ctx context.Context, cred *rpc.Credential, build func(*compound)) (*results, error) {
+	resent, walked := false, false
+	for tries := 1; ; tries++ {
+		b := newCompound(c.minor)
+		build(b)
+		r, err := c.once(ctx, cred, b, &resent)
+		if err != nil {
+			return nil, err
+		}
+		r.resent = resent
+		switch {
+		case isLater(r.code) && b.repeatable(r.failed()):
+			if err := rpc.Sleep(ctx, rpc.Pause(tries+1)); err != nil {
+				return nil, fmt.Errorf("%w: %w", r.failure(), err)
+			}
+		case isDead(r.code) && b.fromRoot && r.failed() == 1 && !walked:
+			walked = true
+			if _, err := c.Walk(ctx, cred); err != nil {
+				return nil, err
+			}
+		default:
+			return r, nil
+		}
+	}
+}
+
+func isLater(c status.Code) bool { return c == status.Delay || c == status.Grace }
+func isDead(c status.Code) bool {
+	return c == status.Stale || c == status.BadHandle || c == status.FHExpired
+}
+
+// failure is the error of the operation that failed.
+func (r *results) failure() error {
+	return &status.Error{Version: 4, Op: opNames[r.ops[r.failed()]], Code: r.code}
+}
+
+// once gets one compound answered, over as many sessions as it takes.
+func (c *Client) once(ctx context.Context, cred *rpc.Credential, b *compound, resent *bool) (*results, error) {
+	for tries := 1; ; tries++ {
+		s, err := c.current(ctx)
+		if err != nil {
+			return nil, err
+		}
+		sl, err := s.acquire(ctx)
+		if errors.Is(err, errOver) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		b.sequence(s.id, sl.seq, sl.id, s.highest)
+		q := &request{Request: c.compoundCall(cred, b), ops: b.ops}
+		r, err := c.exchange(ctx, s, sl, q)
+		if !errors.Is(err, errOver) || tries == maxTries {
+			return r, err // answered by the session it was first sent on: done exactly once
+		}
+		*resent = *resent || q.sent > 1
+	}
+}
+
+// current returns the session, making one where there is none.
+func (c *Client) current(ctx context.Context) (*session, error) {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, fmt.Errorf("%w: closed", rpc.ErrUnreachable)
+	}
+	if s := c.session; s != nil && !s.ended() {
+		c.mu.Unlock()
+		return s, nil
+	}
+	if c.flight == nil {
+		f := &flight{done: make(chan struct{})}
+		c.flight = f
+		c.wg.Go(func() { c.renew(f) })
+	}
+	f := c.flight
+	c.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.session, f.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("making a session: %w", ctx.Err())
+	}
+}
+
+func (c *Client) renew(f *flight) {
+	ctx, cancel := context.WithTimeout(c.ctx, setupTimeout)
+	defer cancel()
+	id, s, err := c.createSession(ctx)
+	c.mu.Lock()
+	if err == nil {
+		c.clientID, c.session = id, s
+	}
+	f.session, f.err = s, err
+	c.flight = nil
+	c.mu.Unlock()
+	close(f.done)
+	if err == nil {
+		c.log.Debug("session made", "minor", c.minor, "slots", s.limits.slots, "operations", s.limits.ops, "message", s.limits.request)
+	}
+}

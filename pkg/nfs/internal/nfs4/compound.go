@@ -1,0 +1,227 @@
+package nfs4
+
+import (
+	"encoding/binary"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/xdr"
+)
+
+// compound is a list of operations being built: what the server does in one round trip, up to the first that fails.
+type compound struct {
+	xdr.Encoder
+	ops   []uint32
+	count int // place of the number of operations
+	seq   int // place of SEQUENCE's arguments, 0 without
+	// fatal is the index of the first operation that must not be done twice. If an earlier one or this one asks for
+	// patience, nothing has happened yet and the whole compound may be repeated.
+	fatal    int
+	fromRoot bool // the first operation puts the export's handle
+}
+
+const sequenceArgs = sessionIDSize + 4*4
+
+// newCompound starts with room for SEQUENCE, which the session fills in when it has a slot.
+func newCompound(minor uint32) *compound {
+	c := rawCompound(minor)
+	c.op(opSequence)
+	c.seq = len(c.B)
+	c.B = append(c.B, make([]byte, sequenceArgs)...)
+	return c
+}
+
+func rawCompound(minor uint32) *compound {
+	c := &compound{fatal: -1}
+	c.B = make([]byte, 0, 512)
+	c.String("") // tag
+	c.Uint32(minor)
+	c.count = c.Hole()
+	return c
+}
+
+func (c *compound) op(n uint32) {
+	c.ops = append(c.ops, n)
+	c.Uint32(n)
+	c.Fill(c.count, uint32(len(c.ops)))
+}
+
+// change is op for what must not be done twice.
+func (c *compound) change(n uint32) {
+	if c.fatal < 0 {
+		c.fatal = len(c.ops)
+	}
+	c.op(n)
+}
+
+// repeatable tells whether failing at index i left everything as it was.
+func (c *compound) repeatable(i int) bool { return c.fatal < 0 || i <= c.fatal }
+
+// sequence fills in SEQUENCE. The reply is cached by the server where the compound changes something.
+func (c *compound) sequence(session [sessionIDSize]byte, seq, slot, highest uint32) {
+	a := c.B[c.seq : c.seq+sequenceArgs]
+	copy(a, session[:])
+	binary.BigEndian.PutUint32(a[16:], seq)
+	binary.BigEndian.PutUint32(a[20:], slot)
+	binary.BigEndian.PutUint32(a[24:], highest)
+	a[31] = 0
+	if c.fatal >= 0 {
+		a[31] = 1
+	}
+}
+
+func (c *compound) putFH(h file.Handle) {
+	c.op(opPutFH)
+	c.String(string(h))
+}
+
+func (c *compound) lookup(names []string) {
+	for _, name := range names {
+		c.op(opLookup)
+		c.String(name)
+	}
+}
+
+func (c *compound) getattr(b bitmap) {
+	c.op(opGetattr)
+	b.encode(&c.Encoder)
+}
+
+func (c *compound) setattr(set file.Set, size *uint64) {
+	c.op(opSetattr)
+	c.Fixed(make([]byte, 16)) // anonymous stateid
+	encodeSet(&c.Encoder, set, size)
+}
+
+func (c *compound) remove(name string) {
+	c.change(opRemove)
+	c.String(name)
+}
+
+// results takes the replies of a compound's operations one after the other.
+type results struct {
+	d      *xdr.Decoder
+	ops    []uint32 // what was asked
+	next   int      // index into ops
+	count  int      // replies that came
+	code   status.Code
+	resent bool // the request may have been done before, so "exists" or "not found" may be our own doing
+}
+
+func parseResults(body []byte, ops []uint32) (*results, error) {
+	d := xdr.NewDecoder(body)
+	r := &results{d: d, ops: ops, code: status.Code(d.Uint32())}
+	d.Opaque(1024) // tag
+	r.count = int(d.Uint32())
+	if d.Err() != nil {
+		return nil, d.Err()
+	}
+	if r.count == 0 && r.code != status.OK {
+		return nil, &status.Error{Version: 4, Op: "COMPOUND", Code: r.code}
+	}
+	if r.count > len(ops) || r.count < len(ops) && r.code == status.OK || r.count == 0 {
+		d.Fail("%d results for %d operations", r.count, len(ops))
+	}
+	return r, d.Err()
+}
+
+// failed is the index of the operation that failed, -1 when none did.
+func (r *results) failed() int {
+	if r.code == status.OK {
+		return -1
+	}
+	return r.count - 1
+}
+
+// take opens the next operation's reply; its results follow in r.d. The error is the operation's own.
+func (r *results) take() error {
+	if r.d.Err() != nil {
+		return r.d.Err()
+	}
+	if r.next >= r.count {
+		return r.d.Err()
+	}
+	op := r.ops[r.next]
+	r.next++
+	got, code := r.d.Uint32(), status.Code(r.d.Uint32())
+	if r.d.Err() == nil && got != op {
+		r.d.Fail("reply of operation %d where %d was asked", got, op)
+	}
+	if r.d.Err() != nil {
+		return r.d.Err()
+	}
+	if code != status.OK {
+		return &status.Error{Version: 4, Op: opNames[op], Code: code}
+	}
+	return nil
+}
+
+// pass takes replies up to and with the given operation, skipping the results of those before it.
+func (r *results) pass(op uint32) error {
+	for r.next < len(r.ops) {
+		current := r.ops[r.next]
+		if err := r.take(); err != nil {
+			return err
+		}
+		if current == op {
+			return nil
+		}
+		r.skip(current)
+	}
+	r.d.Fail("no reply of %s", opNames[op])
+	return r.d.Err()
+}
+
+// end skips what is left and returns the first failure.
+func (r *results) end() error {
+	for r.next < len(r.ops) {
+		current := r.ops[r.next]
+		if err := r.take(); err != nil {
+			return err
+		}
+		r.skip(current)
+	}
+	return r.d.Err()
+}
+
+func (r *results) skip(op uint32) {
+	switch op {
+	case opSequence:
+		r.d.Fixed(sessionIDSize + 5*4)
+	case opCreate:
+		r.d.Fixed(20)
+		decodeBitmap(r.d)
+	case opRemove:
+		r.d.Fixed(20)
+	case opRename:
+		r.d.Fixed(40)
+	case opSetattr:
+		decodeBitmap(r.d)
+	case opWrite, opClose:
+		r.d.Fixed(16)
+	case opGetFH:
+		r.d.Opaque(maxHandle)
+	case opGetattr:
+		var a attributes
+		a.decode(r.d)
+	case opOpen:
+		decodeOpen(r.d)
+	}
+}
+
+func (r *results) handle() (file.Handle, error) {
+	if err := r.pass(opGetFH); err != nil {
+		return "", err
+	}
+	h := file.Handle(r.d.String(maxHandle))
+	return h, r.d.Err()
+}
+
+func (r *results) attr() (*attributes, error) {
+	if err := r.pass(opGetattr); err != nil {
+		return nil, err
+	}
+	a := new(attributes)
+	a.decode(r.d)
+	return a, r.d.Err()
+}

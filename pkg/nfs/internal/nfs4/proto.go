@@ -1,0 +1,71 @@
+// Package nfs4 speaks version 4.1 and 4.2 of NFS (RFC 8881, RFC 7862) as far as managing directories needs it.
+package nfs4
+
+// Program and procedure numbers (RFC 8881 section 16).
+const (
+	program       = 100003
+	version       = 4
+	procCompound  = 1
+	maxHandle     = 128 // NFS4_FHSIZE
+	maxName       = 4096
+	maxOwner      = 1024
+	sessionIDSize = 16
+)
+
+// Operations (RFC 8881 section 16.2).
+const (
+	opAccess          = 3
+	opClose           = 4
+	opCreate          = 6
+	opGetattr         = 9
+	opGetFH           = 10
+	opLookup          = 15
+	opOpen            = 18
+	opPutFH           = 22
+	opPutRootFH       = 24
+	opRead            = 25
+	opReaddir         = 26
+	opReadlink        = 27
+	opRemove          = 28
+	opRename          = 29
+	opSaveFH          = 32
+	opSetattr         = 34
+	opWrite           = 38
+	opExchangeID      = 42
+	opCreateSession   = 43
+	opDestroySession  = 44
+	opSequence        = 53
+	opDestroyClientID = 57
+	opReclaimComplete = 58
+)
+
+var opNames = map[uint32]string{
+	opAccess: "ACCESS", opClose: "CLOSE", opCreate: "CREATE", opGetattr: "GETATTR", opGetFH: "GETFH", opLookup: "LOOKUP",
+	opOpen: "OPEN", opPutFH: "PUTFH", opPutRootFH: "PUTROOTFH", opRead: "READ", opReaddir: "READDIR", opReadlink: "READLINK",
+	opRemove: "REMOVE", opRename: "RENAME", opSaveFH: "SAVEFH", opSetattr: "SETATTR", opWrite: "WRITE",
+	opExchangeID: "EXCHANGE_ID", opCreateSession: "CREATE_SESSION", opDestroySession: "DESTROY_SESSION",
+	opSequence: "SEQUENCE", opDestroyClientID: "DESTROY_CLIENTID", opReclaimComplete: "RECLAIM_COMPLETE",
+}
+
+// Values inside operations.
+const (
+	typeRegular   = 1 // nfs_ftype4
+	typeDirectory = 2
+	typeBlock     = 3
+	typeChar      = 4
+	typeLink      = 5
+	typeSocket    = 6
+	typeFIFO      = 7
+
+	openAccessWrite = 2
+	openWantNoDeleg = 0x400
+	openCreate      = 1
+	createGuarded   = 1
+	claimNull       = 0
+
+	writeFileSync = 2
+
+	delegateRead    = 1
+	delegateWrite   = 2
+	delegateNoneExt = 3
+)

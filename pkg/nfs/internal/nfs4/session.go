@@ -1,0 +1,223 @@
+package nfs4
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/xdr"
+)
+
+// What we ask a session for. Small cached replies matter: knfsd divides a fixed budget by their size into slots.
+const (
+	askSlots       = 64
+	askOps         = 64
+	askMessage     = 1<<20 + 8<<10
+	askCachedReply = 1024
+)
+
+// errOver is a session that the server no longer knows; outcomes of requests sent on it and not answered are unknown.
+var errOver = errors.New("session is over")
+
+// slot carries one request at a time. Its sequence number moves when a request's outcome is known, never before:
+// that is what makes a repeated request harmless.
+type slot struct{ id, seq uint32 }
+
+type session struct {
+	id      [sessionIDSize]byte
+	highest uint32 // slot id
+	slots   chan *slot
+	limits  limits
+
+	once sync.Once
+	over chan struct{}
+}
+
+// limits are what the server granted for the fore channel.
+type limits struct{ request, response, cached, ops, slots uint32 }
+
+func newSession(id [sessionIDSize]byte, l limits) *session {
+	l.slots = min(l.slots, askSlots)
+	s := &session{id: id, highest: l.slots - 1, slots: make(chan *slot, l.slots), limits: l, over: make(chan struct{})}
+	for i := range l.slots {
+		s.slots <- &slot{id: i, seq: 1}
+	}
+	return s
+}
+
+func (s *session) end() { s.once.Do(func() { close(s.over) }) }
+
+func (s *session) ended() bool {
+	select {
+	case <-s.over:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *session) acquire(ctx context.Context) (*slot, error) {
+	select {
+	case <-s.over:
+		return nil, errOver
+	default:
+	}
+	select {
+	case sl := <-s.slots:
+		return sl, nil
+	case <-s.over:
+		return nil, errOver
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// release gives a slot back; used tells that the server has counted the request.
+func (s *session) release(sl *slot, used bool) {
+	if used {
+		sl.seq++
+	}
+	s.slots <- sl
+}
+
+// request is one compound on its way through a slot.
+type request struct {
+	*rpc.Request
+	ops  []uint32
+	sent int
+}
+
+// exchange sends one compound on a slot until its outcome is known. Over a lost connection it is sent again with the
+// same sequence number, so that the server answers from its cache instead of doing it twice. errOver means that the
+// outcome is unknown if the request was sent before, and that nothing happened otherwise.
+func (c *Client) exchange(ctx context.Context, s *session, sl *slot, q *request) (*results, error) {
+	for pause := 1; ; pause++ {
+		reply, err := c.send(ctx, s, sl, q)
+		if err != nil {
+			return nil, err
+		}
+		r, err := c.answer(s, sl, q, reply)
+		if !status.Later(err) {
+			return r, err
+		}
+		// The slot is still busy with the first copy of this request, or the server with something else.
+		q.sent = max(q.sent-1, 0)
+		if err := rpc.Sleep(ctx, rpc.Pause(pause+1)); err != nil {
+			c.abandon(s, sl, q, nil)
+			return nil, err
+		}
+	}
+}
+
+// send gets one reply, over as many connections as it takes.
+func (c *Client) send(ctx context.Context, s *session, sl *slot, q *request) ([]byte, error) {
+	for tries := 1; ; tries++ {
+		conn, err := c.link.Conn(ctx)
+		if err != nil {
+			c.abandon(s, sl, q, nil)
+			return nil, err
+		}
+		done, err := conn.Start(q.Request)
+		if err == nil {
+			q.sent++
+			select {
+			case reply := <-done:
+				if !errors.Is(reply.Err, rpc.ErrLost) {
+					if reply.Err != nil {
+						s.release(sl, false)
+					}
+					return reply.Body, reply.Err
+				}
+				err = reply.Err
+			case <-ctx.Done():
+				c.abandon(s, sl, q, done)
+				return nil, ctx.Err()
+			}
+		}
+		if tries == maxTries {
+			c.abandon(s, sl, q, nil)
+			return nil, fmt.Errorf("%w: %w", rpc.ErrUnreachable, err)
+		}
+		if err := rpc.Sleep(ctx, rpc.Pause(tries)); err != nil {
+			c.abandon(s, sl, q, nil)
+			return nil, fmt.Errorf("%w: %w", rpc.ErrUnreachable, err)
+		}
+	}
+}
+
+// answer reads what SEQUENCE says and gives the slot back, except when the request must be sent once more (status.Later).
+func (c *Client) answer(s *session, sl *slot, q *request, body []byte) (*results, error) {
+	r, err := parseResults(body, q.ops)
+	if err == nil {
+		err = r.take()
+	}
+	switch {
+	case err == nil:
+		r.skip(opSequence)
+		s.release(sl, true)
+		return r, nil
+	case status.Later(err):
+		return nil, err
+	case status.Is(err, status.RetryUncached):
+		s.release(sl, true)
+		return nil, errOver
+	case status.Is(err, status.BadSession, status.DeadSession, status.BadSlot, status.SeqMisordered, status.SeqFalseRetry,
+		status.NotBound, status.StaleClientID):
+		s.end()
+		return nil, fmt.Errorf("%w: %w", errOver, err)
+	case errors.Is(err, xdr.ErrMalformed):
+		s.end()
+		return nil, err
+	}
+	s.release(sl, false) // refused before it was counted
+	return nil, err
+}
+
+// abandon takes care of a slot whose caller has gone: it is used again only when the server has told what became of
+// the request.
+func (c *Client) abandon(s *session, sl *slot, q *request, done <-chan rpc.Reply) {
+	if q.sent == 0 {
+		s.release(sl, false)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		s.end()
+		return
+	}
+	c.wg.Go(func() { c.settle(s, sl, q, done) })
+}
+
+func (c *Client) settle(s *session, sl *slot, q *request, done <-chan rpc.Reply) {
+	if done != nil {
+		if reply := <-done; reply.Err == nil {
+			if _, err := c.answer(s, sl, q, reply.Body); !status.Later(err) {
+				return
+			}
+		}
+	}
+	// A bare SEQUENCE with the same number uses the number up, whether or not the server had seen the request.
+	probe := newCompound(c.minor)
+	probe.sequence(s.id, sl.seq, sl.id, s.highest)
+	for {
+		body, _, err := c.link.Call(c.ctx, c.compoundCall(&c.cred, probe))
+		if err == nil {
+			var r *results
+			if r, err = parseResults(body, probe.ops); err == nil {
+				err = r.take()
+			}
+		}
+		switch {
+		case err == nil, status.Is(err, status.SeqFalseRetry, status.RetryUncached):
+			s.release(sl, true)
+			return
+		case !status.Later(err), rpc.Sleep(c.ctx, rpc.Pause(8)) != nil:
+			s.end()
+			return
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package nfs4
+
+import (
+	"context"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
+)
+
+// Sizes of a REMOVE in a cached reply, and of everything else in it.
+const (
+	removeReply = 28
+	baseReply   = 96
+	mostRemoves = 16
+)
+
+// Batch is how many names RemoveNames should be given at once, and how many such calls should be in flight: more names
+// in one call save messages, but a server handles them one after the other.
+func (c *Client) Batch() (names, calls int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session == nil {
+		return 1, 1
+	}
+	l := c.session.limits
+	names = min(mostRemoves, int(l.ops)-2, (int(l.cached)-baseReply)/removeReply)
+	return max(names, 1), max(1, min(16, int(l.slots)))
+}
+
+// Lookup finds path and returns its handle.
+func (c *Client) Lookup(ctx context.Context, cred *rpc.Credential, path []string) (file.Handle, file.Attr, error) {
+	r, err := c.call(ctx, cred, path, func(b *compound) {
+		b.getattr(statBits)
+		b.op(opGetFH)
+	})
+	if err != nil {
+		return "", file.Attr{}, err
+	}
+	a, err := r.attr()
+	if err != nil {
+		return "", file.Attr{}, err
+	}
+	h, err := r.handle()
+	return h, a.Attr, err
+}
+
+// LookupIn finds one name in a directory.
+func (c *Client) LookupIn(ctx context.Context, cred *rpc.Credential, dir file.Handle, name string) (file.Handle, file.Attr, error) {
+	r, err := c.do(ctx, cred, func(b *compound) {
+		b.putFH(dir)
+		b.lookup([]string{name})
+		b.getattr(statBits)
+		b.op(opGetFH)
+	})
+	if err != nil {
+		return "", file.Attr{}, err
+	}
+	a, err := r.attr()
+	if err != nil {
+		return "", file.Attr{}, err
+	}
+	h, err := r.handle()
+	return h, a.Attr, err
+}
+
+// ReadPage lists a directory by handle; the entries have handles too.
+func (c *Client) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Handle, from file.Cookie) (page file.Page, err error) {
+	for range vanishing {
+		var r *results
+		r, err = c.do(ctx, cred, func(b *compound) {
+			b.putFH(dir)
+			c.readdir(b, from, listBits|1<<attrFilehandle)
+		})
+		if err != nil {
+			return page, err
+		}
+		if page, err = r.page(); !status.Is(err, status.NoEnt) {
+			break
+		}
+	}
+	return page, err
+}
+
+// RemoveNames removes names from a directory in order and stops at the first that cannot be removed: done names are
+// gone, err says why names[done] is not.
+func (c *Client) RemoveNames(ctx context.Context, cred *rpc.Credential, dir file.Handle, entries []file.Entry) (done int, err error) {
+	for tries := 1; done < len(entries); tries++ {
+		r, err := c.do(ctx, cred, func(b *compound) {
+			b.putFH(dir)
+			for _, e := range entries[done:] {
+				b.remove(e.Name)
+			}
+		})
+		if err != nil {
+			return done, err
+		}
+		removed := max(r.count-2, 0) // without SEQUENCE and PUTFH
+		err = r.end()
+		if err == nil {
+			return len(entries), nil
+		}
+		if removed == 0 { // PUTFH failed
+			return done, err
+		}
+		done += removed - 1
+		if !status.Later(err) {
+			return done, err
+		}
+		if rpc.Sleep(ctx, rpc.Pause(tries+1)) != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// SetMode changes a directory's mode by handle.
+func (c *Client) SetMode(ctx context.Context, cred *rpc.Credential, h file.Handle, mode uint32) error {
+	r, err := c.do(ctx, cred, func(b *compound) {
+		b.putFH(h)
+		b.setattr(file.Set{Mode: &mode, UID: -1, GID: -1}, nil)
+	})
+	if err != nil {
+		return err
+	}
+	return r.end()
+}

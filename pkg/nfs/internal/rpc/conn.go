@@ -1,0 +1,201 @@
+// Package rpc calls remote procedures over TCP as RFC 5531 describes, with many calls in flight on one connection.
+package rpc
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+)
+
+// ErrLost is matched when the connection went away while a call was under way: the server may or may not have done it.
+var ErrLost = errors.New("connection lost")
+
+var (
+	errClosed = fmt.Errorf("%w: closed by us", ErrLost)
+	errSilent = fmt.Errorf("%w: no answer in time", ErrLost)
+)
+
+// MaxRecord bounds a reply. The largest we ask for is a READ of 1 MiB; the rest is for servers that add to it.
+const MaxRecord = 2 << 20
+
+// Conn is one connection. Calls are written by one goroutine, all that are waiting in one system call, and replies are
+// read by another and handed out by transaction id.
+type Conn struct {
+	nc      net.Conn
+	silence time.Duration // with calls under way and nothing heard for so long, the connection is given up
+
+	mu      sync.Mutex
+	pending map[uint32]chan<- Reply
+	xid     uint32
+	out     []byte // records to be written
+	heard   time.Time
+	err     error // why the connection is over
+
+	wake chan struct{} // tells the writer that out is not empty
+	over chan struct{} // closed when err is set
+	wg   sync.WaitGroup
+}
+
+// Reply is the outcome of one call: the procedure's results, which the receiver owns, or why there are none.
+type Reply struct {
+	Body []byte
+	Err  error
+}
+
+// NewConn takes over nc, which it closes on Close.
+func NewConn(nc net.Conn, silence time.Duration) *Conn {
+	c := &Conn{
+		nc: nc, silence: silence,
+		pending: make(map[uint32]chan<- Reply),
+		xid:     rand.Uint32(),
+		wake:    make(chan struct{}, 1),
+		over:    make(chan struct{}),
+	}
+	c.wg.Go(c.read)
+	c.wg.Go(c.write)
+	c.wg.Go(c.watch)
+	return c
+}
+
+// Close ends the connection and every call on it, and waits for its goroutines.
+func (c *Conn) Close() error {
+	c.fail(errClosed)
+	c.wg.Wait()
+	return nil
+}
+
+// Alive tells whether calls can still be started.
+func (c *Conn) Alive() bool {
+	select {
+	case <-c.over:
+		return false
+	default:
+		return true
+	}
+}
+
+// Start sends a call. Exactly one Reply arrives on the channel, when the connection is lost too. An error from Start
+// itself means that nothing was sent.
+func (c *Conn) Start(r *Request) (<-chan Reply, error) {
+	done := make(chan Reply, 1)
+	_, err := c.start(r, done)
+	return done, err
+}
+
+// Call sends a call and waits for its reply or the end of ctx.
+func (c *Conn) Call(ctx context.Context, r *Request) ([]byte, error) {
+	done := make(chan Reply, 1)
+	xid, err := c.start(r, done)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case reply := <-done:
+		return reply.Body, reply.Err
+	case <-ctx.Done():
+		c.mu.Lock()
+		delete(c.pending, xid)
+		c.mu.Unlock()
+		return nil, ctx.Err()
+	}
+}
+
+func (c *Conn) start(r *Request, done chan<- Reply) (uint32, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return 0, c.err
+	}
+	c.xid++
+	if len(c.pending) == 0 {
+		c.heard = time.Now()
+	}
+	c.pending[c.xid] = done
+	c.out = r.appendRecord(c.out, c.xid)
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+	return c.xid, nil
+}
+
+func (c *Conn) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.err = err
+	close(c.over)
+	c.nc.Close() // wakes reader and writer; what it returns tells nothing more
+	for xid, done := range c.pending {
+		delete(c.pending, xid)
+		done <- Reply{Err: err}
+	}
+}
+
+func (c *Conn) write() {
+	var buf []byte
+	for {
+		select {
+		case <-c.over:
+			return
+		case <-c.wake:
+		}
+		c.mu.Lock()
+		buf, c.out = c.out, buf[:0]
+		c.mu.Unlock()
+		if _, err := c.nc.Write(buf); err != nil {
+			c.fail(fmt.Errorf("%w: %w", ErrLost, err))
+			return
+		}
+		if cap(buf) > 4*MaxRecord {
+			buf = nil
+		}
+	}
+}
+
+func (c *Conn) read() {
+	r := bufio.NewReaderSize(c.nc, 64<<10)
+	for {
+		record, err := readRecord(r, MaxRecord)
+		if err != nil {
+			c.fail(fmt.Errorf("%w: %w", ErrLost, err))
+			return
+		}
+		xid, reply, ok := parseReply(record)
+		c.mu.Lock()
+		c.heard = time.Now()
+		done := c.pending[xid]
+		if ok && done != nil {
+			delete(c.pending, xid)
+			done <- reply
+		}
+		c.mu.Unlock()
+	}
+}
+
+// watch gives up a connection whose peer has gone without a word: TCP alone would take a quarter of an hour.
+func (c *Conn) watch() {
+	tick := time.NewTicker(max(c.silence/8, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.over:
+			return
+		case now := <-tick.C:
+			c.mu.Lock()
+			silent := len(c.pending) > 0 && now.Sub(c.heard) > c.silence
+			c.mu.Unlock()
+			if silent {
+				c.fail(errSilent)
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,141 @@
+// Package status names what an NFS server answers and says what it means in the words of errno.
+package status
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// Code is an nfsstat3 or nfsstat4; the two agree wherever both have a value.
+type Code uint32
+
+// The values this client acts on (RFC 1813 section 2.6, RFC 8881 section 15).
+const (
+	OK             Code = 0
+	Perm           Code = 1
+	NoEnt          Code = 2
+	IO             Code = 5
+	Access         Code = 13
+	Exist          Code = 17
+	XDev           Code = 18
+	NotDir         Code = 20
+	IsDir          Code = 21
+	Inval          Code = 22
+	NotEmpty       Code = 66
+	Stale          Code = 70
+	BadHandle      Code = 10001
+	BadCookie      Code = 10003
+	NotSupp        Code = 10004
+	TooSmall       Code = 10005
+	Delay          Code = 10008 // JUKEBOX in version 3
+	Grace          Code = 10013
+	FHExpired      Code = 10014
+	WrongSec       Code = 10016
+	Moved          Code = 10019
+	MinorMismatch  Code = 10021
+	StaleClientID  Code = 10022
+	NotSame        Code = 10027
+	Symlink        Code = 10029
+	AttrNotSupp    Code = 10032
+	BadStateID     Code = 10025
+	BadOwner       Code = 10039
+	BadSession     Code = 10052
+	BadSlot        Code = 10053
+	CompleteAlr    Code = 10054
+	NotBound       Code = 10055
+	SeqMisordered  Code = 10063
+	RetryUncached  Code = 10068
+	ClientIDBusy   Code = 10074
+	SeqFalseRetry  Code = 10076
+	DeadSession    Code = 10078
+	WrongType      Code = 10083
+	FBig           Code = 27
+	ReqTooBig      Code = 10065
+	RepTooBig      Code = 10066
+	RepTooBigCache Code = 10067
+	TooManyOps     Code = 10070
+)
+
+// Error is a call that the server answered with anything but OK.
+type Error struct {
+	Version int    // of the protocol: 3 or 4
+	Op      string // procedure or operation, e.g. "LOOKUP"
+	Code    Code
+}
+
+func (e *Error) Error() string {
+	text := fmt.Sprintf("%s: %s", e.Op, e.Code.Name(e.Version))
+	if e.Code == Moved {
+		text += " (the export has moved to another server: use that server)"
+	}
+	if e.Code == BadOwner {
+		text += " (the server does not take numbers for owners: allow numeric owners there, e.g. nfs4_disable_idmapping=Y or Allow_Numeric_Owners)"
+	}
+	return text
+}
+
+// Is adds what syscall.Errno leaves out: that EINVAL is fs.ErrInvalid.
+func (e *Error) Is(target error) bool {
+	return target == fs.ErrInvalid && e.Code.Errno() == syscall.EINVAL
+}
+
+// Unwrap gives the errno of the same meaning, EIO where there is none.
+func (e *Error) Unwrap() error { return e.Code.Errno() }
+
+// Errno is the errno of the same meaning, EIO where there is none.
+func (c Code) Errno() syscall.Errno {
+	if m, ok := meanings[c]; ok && m.errno != 0 {
+		return m.errno
+	}
+	return syscall.EIO
+}
+
+// Name is the symbol of the RFC, or the number where it has none.
+func (c Code) Name(version int) string {
+	if version == 3 {
+		if c == Delay {
+			return "NFS3ERR_JUKEBOX"
+		}
+		if c == Access {
+			return "NFS3ERR_ACCES"
+		}
+	}
+	if m, ok := meanings[c]; ok {
+		return fmt.Sprintf("NFS%dERR_%s", version, m.name)
+	}
+	return fmt.Sprintf("nfsstat%d %d", version, uint32(c))
+}
+
+// Of finds the status in an error, OK where there is none.
+func Of(err error) Code {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return OK
+}
+
+// Is tells whether err carries one of the codes.
+func Is(err error, codes ...Code) bool {
+	of := Of(err)
+	if of == OK {
+		return false
+	}
+	for _, c := range codes {
+		if of == c {
+			return true
+		}
+	}
+	return false
+}
+
+// Later tells whether the server asks to be asked again.
+func Later(err error) bool { return Is(err, Delay, Grace) }
+
+// Refused tells whether the server says that this user may not.
+func Refused(err error) bool { return Is(err, Access, Perm) }
+
+// Dead tells whether a handle no longer stands for anything.
+func Dead(err error) bool { return Is(err, Stale, BadHandle, FHExpired) }

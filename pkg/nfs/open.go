@@ -1,0 +1,172 @@
+package nfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"syscall"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/nfs4"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
+)
+
+// Open connects to the server, settles on a version, walks to the export and checks that it is one. The package comment
+// says which directories pass for an export.
+func Open(ctx context.Context, c Config) (*FS, error) {
+	c = c.withDefaults()
+	export, err := splitExport(c.Export)
+	if err == nil && c.Server == "" {
+		err = fmt.Errorf("no server given: %w", fs.ErrInvalid)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening %s:%s: %w", c.Server, c.Export, err)
+	}
+	f, err := negotiate(ctx, c, export)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s:%s: %w", c.Server, c.Export, classify(over(ctx, err)))
+	}
+	return f, nil
+}
+
+// Probe tells whether an export can be mounted and used from here: the server answers, has one of the versions, the path
+// exists, and we are admitted to it. It does what Open does, and looks into the directory as well, because servers let
+// anybody look up a path.
+func Probe(ctx context.Context, c Config) error {
+	f, err := Open(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Lstat(ctx, "."); err != nil {
+		return err
+	}
+	_, _, _, err = f.Space(ctx)
+	if errors.Is(err, syscall.ENOTSUP) {
+		return nil
+	}
+	return err
+}
+
+// errVersion is a server without the version that was tried; the next one may do.
+var errVersion = errors.New("version not supported")
+
+// negotiate opens the export with the first version that the server has.
+func negotiate(ctx context.Context, c Config, export []string) (*FS, error) {
+	var missing []error
+	for _, v := range c.Versions {
+		f, err := openVersion(ctx, c, v, export)
+		if err == nil {
+			c.Log.Debug("export opened", "server", c.Server, "export", c.Export, "version", v, "uid", f.cred.UID, "gid", f.cred.GID)
+			return f, nil
+		}
+		if !errors.Is(err, errVersion) {
+			return nil, err
+		}
+		missing = append(missing, fmt.Errorf("version %v: %w", v, err))
+	}
+	return nil, fmt.Errorf("%w: the server has none of the versions asked for: %w", ErrRefused, errors.Join(missing...))
+}
+
+func openVersion(ctx context.Context, c Config, v Version, export []string) (*FS, error) {
+	f := &FS{version: v, server: c.Server, export: c.Export, observe: c.Observe, cred: c.Credential.rpc()}
+	var err error
+	switch v {
+	case V41, V42:
+		err = f.open4(ctx, c, uint32(v%10), export)
+	case V3:
+		err = f.open3(ctx, c, export)
+	default:
+		err = fmt.Errorf("NFS version %v: %w", v, fs.ErrInvalid)
+	}
+	if err != nil && f.client != nil {
+		f.client.Close()
+	}
+	return f, err
+}
+
+func (f *FS) open4(ctx context.Context, c Config, minor uint32, export []string) error {
+	cfg := nfs4.Config{Dialer: c.dialer(), Silence: c.CallTimeout, Cred: f.cred, Export: export, Log: c.Log}
+	client, err := nfs4.Connect(ctx, cfg, minor)
+	if err != nil {
+		return versionMissing(err)
+	}
+	f.client = client
+	steps, err := client.Walk(ctx, &f.cred)
+	if err != nil {
+		return explainWalk(err)
+	}
+	last := steps[len(steps)-1]
+	if !last.Attr.IsDir() {
+		return fmt.Errorf("the export is no directory: %w", syscall.ENOTDIR)
+	}
+	writable, err := f.identify(ctx, c, &last.Attr)
+	if err != nil {
+		return err
+	}
+	entered := slices.ContainsFunc(steps, func(s nfs4.Step) bool { return s.FSID != steps[0].FSID })
+	if !entered && !writable {
+		return fmt.Errorf("%w: the path belongs to the server's pseudo root only; no export there admits this client "+
+			"(add the path to the server's exports for this client's address, with rw)", ErrRefused)
+	}
+	return nil
+}
+
+// versionMissing recognises a server that does not have the version at all.
+func versionMissing(err error) error {
+	var refused *rpc.RefusedError
+	if errors.Is(err, nfs4.ErrMinor) || errors.As(err, &refused) &&
+		(refused.Stat == rpc.ProgramMismatch || refused.Stat == rpc.ProgramUnavailable || refused.Stat == rpc.ProcedureUnavailable) {
+		return fmt.Errorf("%w: %w", errVersion, err)
+	}
+	return err
+}
+
+// explainWalk says what a failed way to the export means.
+func explainWalk(err error) error {
+	switch status.Of(err) {
+	case status.NoEnt:
+		return fmt.Errorf("the path does not exist on the server, or is not exported to this client: %w", err)
+	case status.NotDir, status.Symlink:
+		return fmt.Errorf("the path leads through something that is no directory: %w", err)
+	case status.Access, status.Perm:
+		return fmt.Errorf("%w: %w (admit this client's address to the export; if it is admitted, the server may refuse "+
+			"source ports above 1023: add 'insecure' to the export, or let this process use low ports)", ErrRefused, err)
+	}
+	return err
+}
+
+// Rights of ACCESS that making names in a directory needs.
+const (
+	accessModify = 0x04
+	accessExtend = 0x08
+	accessWrite  = accessModify | accessExtend
+)
+
+// identify decides whom to act as, and tells whether anybody may write to the export's root directory: the credential we
+// were given, or else the directory's owner.
+func (f *FS) identify(ctx context.Context, c Config, root *file.Attr) (writable bool, err error) {
+	if ok, err := f.mayWrite(ctx, f.cred); ok || err != nil {
+		return ok, err
+	}
+	owner := rpc.Credential{UID: root.UID, GID: root.GID}
+	if root.OwnerNamed || owner.UID == f.cred.UID {
+		return false, nil
+	}
+	ok, err := f.mayWrite(ctx, owner)
+	if ok && c.ActAsOwner {
+		f.cred = owner
+	}
+	return ok, err
+}
+
+func (f *FS) mayWrite(ctx context.Context, cred rpc.Credential) (bool, error) {
+	granted, err := f.client.Access(ctx, &cred, accessWrite)
+	if status.Is(err, status.Perm, status.Access) {
+		return false, explainWalk(err)
+	}
+	return granted&accessWrite == accessWrite, err
+}

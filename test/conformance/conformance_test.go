@@ -1,0 +1,69 @@
+// Package conformance runs the file system contract against real servers.
+package conformance
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/nfstest"
+	"github.com/nfs-csi/nfs-csi/test/nfsserver"
+)
+
+const openTimeout = 30 * time.Second
+
+// open opens an export for one test.
+func open(t *testing.T, c nfs.Config) *nfs.FS {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	f, err := nfs.Open(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+var versions = []nfs.Version{nfs.V42, nfs.V41, nfs.V3}
+
+func TestGanesha(t *testing.T) {
+	g := nfsserver.StartGanesha(t)
+	for _, v := range versions {
+		for name, export := range map[string]string{"no_root_squash": g.Export, "root_squash": g.Squashed} {
+			t.Run("v"+v.String()+"/"+name, func(t *testing.T) {
+				nfstest.Run(t, func(t *testing.T) nfstest.FS {
+					return open(t, nfs.Config{
+						Server: g.Host, Export: export, Versions: []nfs.Version{v}, ActAsOwner: true, Dial: g.Dial,
+					})
+				})
+			})
+		}
+	}
+}
+
+// TestEnvironment runs against the servers of NFS_TEST_SERVER, of which there may be none.
+func TestEnvironment(t *testing.T) {
+	servers, err := nfsserver.FromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range servers {
+		c := nfs.Config{Server: s.Host, Export: s.Export, ActAsOwner: true}
+		if s.Version != "" {
+			v, err := nfs.ParseVersion(s.Version)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Versions = []nfs.Version{v}
+		}
+		t.Run(s.Host+s.Export+" "+s.Version, func(t *testing.T) {
+			nfstest.Run(t, func(t *testing.T) nfstest.FS { return open(t, c) })
+		})
+	}
+}
