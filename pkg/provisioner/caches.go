@@ -1,0 +1,89 @@
+package provisioner
+
+import (
+	v1 "k8s.io/api/core/v1"
+	storage "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	storageinformers "k8s.io/client-go/informers/storage/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// caches mirror what the API server has, without what we do not need: in a big cluster most claims are bound already
+// and most volumes are other drivers'. They are filled also in a process that does not lead, so that it takes over at
+// once.
+type caches struct {
+	claims, volumes, classes cache.SharedIndexInformer
+}
+
+func newCaches(client kubernetes.Interface, driver string) caches {
+	c := caches{
+		claims:  coreinformers.NewPersistentVolumeClaimInformer(client, metav1.NamespaceAll, resync, cache.Indexers{}),
+		volumes: coreinformers.NewPersistentVolumeInformer(client, resync, cache.Indexers{}),
+		classes: storageinformers.NewStorageClassInformer(client, resync, cache.Indexers{}),
+	}
+	// SetTransform fails only on an informer that runs.
+	_ = c.claims.SetTransform(slimClaim)
+	_ = c.volumes.SetTransform(func(object any) (any, error) { return slimVolume(object, driver), nil })
+	_ = c.classes.SetTransform(slimClass)
+	return c
+}
+
+func (c caches) all() map[string]cache.SharedIndexInformer {
+	return map[string]cache.SharedIndexInformer{"claims": c.claims, "volumes": c.volumes, "classes": c.classes}
+}
+
+// slimClaim keeps of a claim with a volume only what an Event on it needs and that it has a volume.
+func slimClaim(object any) (any, error) {
+	claim, ok := object.(*v1.PersistentVolumeClaim)
+	if !ok {
+		return object, nil
+	}
+	if claim.Spec.VolumeName == "" {
+		claim.ManagedFields = nil
+		return claim, nil
+	}
+	return &v1.PersistentVolumeClaim{
+		ObjectMeta: identity(claim.ObjectMeta),
+		Spec:       v1.PersistentVolumeClaimSpec{VolumeName: claim.Spec.VolumeName},
+	}, nil
+}
+
+// slimVolume keeps nothing but the name of a volume that is not of our CSI driver. The library then never finds it to
+// be ours, and so puts no finalizer on the NFS volumes that a predecessor made under one of our provisioner names: we
+// would not take it off again.
+func slimVolume(object any, driver string) any {
+	pv, ok := object.(*v1.PersistentVolume)
+	if !ok {
+		return object
+	}
+	if pv.Spec.CSI == nil || pv.Spec.CSI.Driver != driver {
+		return &v1.PersistentVolume{ObjectMeta: identity(pv.ObjectMeta)}
+	}
+	pv.ManagedFields = nil
+	return pv
+}
+
+func slimClass(object any) (any, error) {
+	if class, ok := object.(*storage.StorageClass); ok {
+		class.ManagedFields = nil
+	}
+	return object, nil
+}
+
+func identity(m metav1.ObjectMeta) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion}
+}
+
+// anyNode is a list of nodes that has every one. The library asks whether the node exists that the scheduler chose for
+// a claim (WaitForFirstConsumer); a volume of ours is reached from every node, so it does not matter, and asking the
+// API server would cost a round trip and a permission.
+type anyNode struct{}
+
+func (anyNode) List(labels.Selector) ([]*v1.Node, error) { return nil, nil }
+
+func (anyNode) Get(name string) (*v1.Node, error) {
+	return &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, nil
+}

@@ -1,0 +1,51 @@
+package provisioner
+
+import (
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+func TestSlimClaim(t *testing.T) {
+	managed := []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
+	waiting := newClaim("waiting", "nfs", testDriver, func(c *v1.PersistentVolumeClaim) { c.ManagedFields = managed })
+	bound := newClaim("bound", "nfs", testDriver, func(c *v1.PersistentVolumeClaim) { c.Spec.VolumeName = "pvc-1" })
+
+	got, _ := slimClaim(waiting)
+	if c := got.(*v1.PersistentVolumeClaim); c.ManagedFields != nil || len(c.Annotations) == 0 || c.Spec.StorageClassName == nil {
+		t.Errorf("a claim without a volume became %v", c)
+	}
+	got, _ = slimClaim(bound)
+	c := got.(*v1.PersistentVolumeClaim)
+	if c.Annotations != nil || c.Spec.VolumeName != "pvc-1" || c.UID != bound.UID || c.Namespace != "default" {
+		t.Errorf("a bound claim became %v", c)
+	}
+	if again, _ := slimClaim(c); again.(*v1.PersistentVolumeClaim).Spec.VolumeName != "pvc-1" {
+		t.Error("slimming twice differs")
+	}
+	if other, _ := slimClaim(cache.DeletedFinalStateUnknown{Key: "k"}); other.(cache.DeletedFinalStateUnknown).Key != "k" {
+		t.Error("another object was changed")
+	}
+}
+
+func TestSlimVolume(t *testing.T) {
+	volume := func(source v1.PersistentVolumeSource) *v1.PersistentVolume {
+		return &v1.PersistentVolume{
+			ObjectMeta: metav1.ObjectMeta{Name: "pv", UID: "u", ResourceVersion: "7", Annotations: map[string]string{"pv.kubernetes.io/provisioned-by": testDriver},
+				ManagedFields: []metav1.ManagedFieldsEntry{{}}},
+			Spec: v1.PersistentVolumeSpec{PersistentVolumeSource: source},
+		}
+	}
+	ours := slimVolume(volume(v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{Driver: testDriver}}), testDriver).(*v1.PersistentVolume)
+	if ours.Spec.CSI == nil || len(ours.Annotations) == 0 || ours.ManagedFields != nil {
+		t.Errorf("ours became %v", ours)
+	}
+	for _, source := range []v1.PersistentVolumeSource{{NFS: &v1.NFSVolumeSource{}}, {CSI: &v1.CSIPersistentVolumeSource{Driver: "other"}}} {
+		theirs := slimVolume(volume(source), testDriver).(*v1.PersistentVolume)
+		if theirs.Name != "pv" || theirs.UID != "u" || theirs.ResourceVersion != "7" || theirs.Annotations != nil || theirs.Spec.CSI != nil || theirs.Spec.NFS != nil {
+			t.Errorf("theirs became %v", theirs)
+		}
+	}
+}

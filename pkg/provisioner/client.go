@@ -1,0 +1,43 @@
+package provisioner
+
+import (
+	"context"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+)
+
+// savingClient is a client whose saving of PersistentVolumes ends in time and is told to calls. The library saves
+// without a deadline.
+type savingClient struct {
+	kubernetes.Interface
+	calls *calls
+}
+
+func (c savingClient) CoreV1() corev1.CoreV1Interface {
+	return savingCore{CoreV1Interface: c.Interface.CoreV1(), calls: c.calls}
+}
+
+type savingCore struct {
+	corev1.CoreV1Interface
+	calls *calls
+}
+
+func (c savingCore) PersistentVolumes() corev1.PersistentVolumeInterface {
+	return savingVolumes{PersistentVolumeInterface: c.CoreV1Interface.PersistentVolumes(), calls: c.calls}
+}
+
+type savingVolumes struct {
+	corev1.PersistentVolumeInterface
+	calls *calls
+}
+
+func (s savingVolumes) Create(ctx context.Context, pv *v1.PersistentVolume, o metav1.CreateOptions) (*v1.PersistentVolume, error) {
+	defer s.calls.saved(pv.Name)
+	ctx, cancel := context.WithTimeout(ctx, s.calls.timeout)
+	defer cancel()
+	defer context.AfterFunc(s.calls.ctx, cancel)()
+	return s.PersistentVolumeInterface.Create(ctx, pv, o)
+}

@@ -1,0 +1,145 @@
+package provisioner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v10/controller"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v10/controller/metrics"
+)
+
+// Config says what a [Controller] serves and how.
+type Config struct {
+	DriverName string   // of the CSI driver, also the first provisioner name
+	Names      []string // provisioner names that are ours besides DriverName
+	Volumes    Volumes
+	Client     kubernetes.Interface
+	Election   *Election // nil: this process is the only one
+	Workers    int       // claims, and as many volumes, worked on at once; 0: 32
+	Log        *slog.Logger
+	Metrics    prometheus.Registerer // may be nil
+}
+
+const (
+	defaultWorkers = 32
+	// callTimeout bounds one CreateVolume, DeleteVolume or saving of a PersistentVolume; all are repeated.
+	callTimeout = time.Minute
+	// stopGrace is how long running calls may go on after a stop. With what leader election leaves, 5 s between the
+	// renewal deadline and the end of the lease, no two processes work at once.
+	stopGrace = 5 * time.Second
+	// resync is how often everything is looked at again although nothing changed.
+	resync = 15 * time.Minute
+	// A failure is tried again after backOffFirst, then after twice as long each time up to backOffMost, for ever.
+	backOffFirst = 500 * time.Millisecond
+	backOffMost  = 5 * time.Minute
+)
+
+// Controller provisions the volumes of claims and deletes those of released PersistentVolumes, one process of a
+// cluster at a time.
+type Controller struct {
+	config  Config
+	calls   *calls
+	caches  caches
+	library *controller.ProvisionController
+}
+
+// New prepares a controller; it does nothing before [Controller.Run].
+func New(c Config) (*Controller, error) {
+	if c.Workers == 0 {
+		c.Workers = defaultWorkers
+	}
+	running := newCalls(callTimeout)
+	k := &Controller{config: c, calls: running, caches: newCaches(c.Client, c.DriverName)}
+	measured, err := registered(c.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	k.library = controller.NewProvisionController(k.logger(), savingClient{Interface: c.Client, calls: running}, c.DriverName,
+		&provisioner{driver: c.DriverName, volumes: c.Volumes, calls: running}, k.options(measured)...)
+	return k, nil
+}
+
+// options replace what the library does by default: 4 workers, first retry after 15 s, giving up after 15, at most 10
+// retries a second over all claims, deleting the volume when its PersistentVolume cannot be saved.
+func (k *Controller) options(m metrics.Metrics) []func(*controller.ProvisionController) error {
+	return []func(*controller.ProvisionController) error{
+		controller.AdditionalProvisionerNames(k.config.Names),
+		controller.ClaimsInformer(k.caches.claims),
+		controller.VolumesInformer(k.caches.volumes),
+		controller.ClassesInformer(k.caches.classes),
+		controller.NodesLister(anyNode{}),
+		controller.Threadiness(k.config.Workers),
+		controller.RateLimiter(backOff()),
+		controller.CreateProvisionedPVLimiter(backOff()),
+		controller.FailedProvisionThreshold(0),
+		controller.FailedDeleteThreshold(0),
+		controller.ResyncPeriod(resync),
+		controller.AddFinalizer(true),
+		controller.LeaderElection(false), // ours gives the lease back, see [Election]
+		controller.MetricsInstance(m),
+	}
+}
+
+func backOff() workqueue.TypedRateLimiter[any] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[any](backOffFirst, backOffMost)
+}
+
+func registered(r prometheus.Registerer) (metrics.Metrics, error) {
+	m := metrics.New("controller")
+	if r == nil {
+		return m, nil
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{m.PersistentVolumeClaimProvisionTotal, m.PersistentVolumeClaimProvisionFailedTotal,
+		m.PersistentVolumeClaimProvisionDurationSeconds, m.PersistentVolumeDeleteTotal, m.PersistentVolumeDeleteFailedTotal,
+		m.PersistentVolumeDeleteDurationSeconds} {
+		errs = append(errs, r.Register(c))
+	}
+	return m, errors.Join(errs...)
+}
+
+func (k *Controller) logger() klog.Logger { return logr.FromSlogHandler(k.config.Log.Handler()) }
+
+// Run works until ctx ends or leadership is lost ([ErrLeadershipLost]), lets running calls end, gives the lease back and
+// returns. It can be called once.
+func (k *Controller) Run(ctx context.Context) error {
+	ctx = klog.NewContext(ctx, k.logger())
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var caches sync.WaitGroup
+	for _, informer := range k.caches.all() {
+		caches.Go(func() { informer.RunWithContext(watching) })
+	}
+	defer caches.Wait()
+	defer stop()
+	if k.config.Election == nil {
+		k.work(ctx)
+		return nil
+	}
+	return k.config.Election.lead(ctx, k.config.Log, k.work)
+}
+
+func (k *Controller) work(ctx context.Context) {
+	k.config.Log.Info("provisioning", "driver", k.config.DriverName, "names", k.config.Names, "workers", k.config.Workers)
+	k.library.Run(ctx)
+	k.calls.stop(stopGrace)
+	k.config.Log.Info("provisioning has stopped")
+}
+
+// Ready says why the controller could not work now, or nil. A process that does not lead is ready when its caches are.
+func (k *Controller) Ready() error {
+	for name, informer := range k.caches.all() {
+		if !informer.HasSynced() {
+			return fmt.Errorf("%s are not listed yet: is the API server reachable, and may we list them?", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package provisioner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// ErrLeadershipLost is returned when the lease could not be renewed in time. Another process may be at work: this one
+// must end and start anew.
+var ErrLeadershipLost = errors.New("leadership is lost: the lease could not be renewed in time")
+
+// Election lets one of several processes work: the one that holds a Lease.
+type Election struct {
+	Client    kubernetes.Interface // of its own, so that no renewal waits behind other calls
+	Namespace string
+	Lease     string // see [LeaseName]
+	Identity  string // of this process, unique
+
+	// 0: 15 s, 10 s and 2 s. The lease is taken by another process when it was not renewed for Duration; its holder
+	// tries every Retry, and gives up after Renew.
+	Duration, Renew, Retry time.Duration
+}
+
+// LeaseName is the Lease of a driver, named as external-provisioner names it, so that the two exclude each other.
+func LeaseName(driver string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, driver)
+}
+
+// lead calls work once this process leads, with a context that ends with ctx or with leadership. The lease is given
+// back after work has returned, so that nobody else begins before.
+func (e Election) lead(ctx context.Context, log *slog.Logger, work func(context.Context)) error {
+	leading := make(chan context.Context, 1)
+	elector, err := e.elector(leading, log)
+	if err != nil {
+		return err
+	}
+	holding, release := context.WithCancel(context.WithoutCancel(ctx))
+	var election sync.WaitGroup
+	election.Go(func() { elector.Run(holding) })
+	defer election.Wait()
+	defer release()
+
+	log.Info("waiting for leadership", "lease", e.Namespace+"/"+e.Lease, "identity", e.Identity)
+	select {
+	case <-ctx.Done():
+		return nil
+	case lease := <-leading:
+		working, stop := context.WithCancel(ctx)
+		defer stop()
+		defer context.AfterFunc(lease, stop)()
+		work(working)
+		if lease.Err() != nil {
+			return ErrLeadershipLost
+		}
+		return nil
+	}
+}
+
+func (e Election) elector(leading chan<- context.Context, log *slog.Logger) (*leaderelection.LeaderElector, error) {
+	lock, err := resourcelock.New(resourcelock.LeasesResourceLock, e.Namespace, e.Lease, e.Client.CoreV1(), e.Client.CoordinationV1(),
+		resourcelock.ResourceLockConfig{Identity: e.Identity})
+	if err != nil {
+		return nil, fmt.Errorf("making the lock on lease %s/%s: %w", e.Namespace, e.Lease, err)
+	}
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock:            lock,
+		Name:            e.Lease,
+		LeaseDuration:   or(e.Duration, 15*time.Second),
+		RenewDeadline:   or(e.Renew, 10*time.Second),
+		RetryPeriod:     or(e.Retry, 2*time.Second),
+		ReleaseOnCancel: true,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(lease context.Context) { leading <- lease },
+			OnStoppedLeading: func() { log.Info("not leading any more") },
+			OnNewLeader:      func(identity string) { log.Info("leader", "identity", identity) },
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the election of lease %s/%s: %w", e.Namespace, e.Lease, err)
+	}
+	return elector, nil
+}
+
+func or(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
