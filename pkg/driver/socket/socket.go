@@ -157,6 +157,8 @@ func Serve(ctx context.Context, l net.Listener, server *grpc.Server, grace time.
 		server.Stop()
 		<-stopped
 	}
-	<-served
+	if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serving on %s: %w", l.Addr(), err)
+	}
 	return nil
 }
