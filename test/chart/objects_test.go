@@ -1,0 +1,219 @@
+package chart_test
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// arguments returns the values of a flag among a container's arguments.
+func arguments(c corev1.Container, flag string) []string {
+	var found []string
+	for _, arg := range c.Args {
+		if value, ok := strings.CutPrefix(arg, flag+"="); ok {
+			found = append(found, value)
+		}
+	}
+	return found
+}
+
+func TestSelectorsMatchTheirPodsOnly(t *testing.T) {
+	for _, name := range cases(t) {
+		all := objects(t, values(t, name))
+		controller, node := one[*appsv1.Deployment](t, all), one[*appsv1.DaemonSet](t, all)
+		for _, test := range []struct {
+			selector    *metav1.LabelSelector
+			own, others map[string]string
+		}{
+			{controller.Spec.Selector, controller.Spec.Template.Labels, node.Spec.Template.Labels},
+			{node.Spec.Selector, node.Spec.Template.Labels, controller.Spec.Template.Labels},
+		} {
+			selector, err := metav1.LabelSelectorAsSelector(test.selector)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !selector.Matches(labels.Set(test.own)) || selector.Matches(labels.Set(test.others)) {
+				t.Errorf("%s: %s of %v, not %v", name, selector, test.own, test.others)
+			}
+		}
+	}
+}
+
+// The probes ask where the program listens, and its metrics are on the named port.
+func TestProbesAskWhereTheProgramListens(t *testing.T) {
+	for _, name := range cases(t) {
+		all := objects(t, values(t, name))
+		for _, c := range []corev1.Container{
+			one[*appsv1.Deployment](t, all).Spec.Template.Spec.Containers[0],
+			one[*appsv1.DaemonSet](t, all).Spec.Template.Spec.Containers[0],
+		} {
+			address := arguments(c, "--metrics-address")
+			if len(address) != 1 {
+				t.Fatalf("%s: %s has %v", name, c.Name, c.Args)
+			}
+			for path, probe := range map[string]*corev1.Probe{"/healthz": c.LivenessProbe, "/readyz": c.ReadinessProbe} {
+				port := probe.HTTPGet.Port.String()
+				if port == "metrics" {
+					port = fmt.Sprint(c.Ports[0].ContainerPort)
+				}
+				if !strings.HasSuffix(address[0], ":"+port) || probe.HTTPGet.Path != path {
+					t.Errorf("%s: %s listens on %s, and %v is asked", name, c.Name, address[0], probe.HTTPGet)
+				}
+			}
+		}
+	}
+}
+
+// kubelet names sockets and targets by the paths of the node, so they are the same inside, and the mounts in the pods' directory are
+// seen outside. No mount is inside another: with propagation it would appear on the node too.
+func TestPathsOfTheNode(t *testing.T) {
+	for _, dir := range []string{"/var/lib/kubelet", "/data/kubelet"} {
+		pod := one[*appsv1.DaemonSet](t, objects(t, "kubeletDir: "+dir)).Spec.Template.Spec
+		c := pod.Containers[0]
+		hosts := map[string]string{}
+		for _, v := range pod.Volumes {
+			hosts[v.Name] = v.HostPath.Path
+		}
+		var mounts []string
+		for _, m := range c.VolumeMounts {
+			mounts = append(mounts, m.MountPath)
+			if m.MountPath != hosts[m.Name] {
+				t.Errorf("%s is %s on the node", m.MountPath, hosts[m.Name])
+			}
+			if propagated := m.MountPropagation != nil && *m.MountPropagation == corev1.MountPropagationBidirectional; propagated != (m.MountPath == dir+"/pods") {
+				t.Errorf("%s propagates: %v", m.MountPath, propagated)
+			}
+		}
+		want := []string{dir + "/plugins/nfs-csi.github.io", dir + "/plugins_registry", dir + "/pods"}
+		if !slices.Equal(mounts, want) {
+			t.Errorf("mounted are %v, want %v", mounts, want)
+		}
+		got := []string{arguments(c, "--endpoint")[0], arguments(c, "--registration-dir")[0], arguments(c, "--kubelet-dir")[0]}
+		if want := []string{"unix://" + want[0] + "/csi.sock", want[1], dir}; !slices.Equal(got, want) {
+			t.Errorf("the driver is told %v, want %v", got, want)
+		}
+	}
+}
+
+// Of what the controller writes, all is in a mounted directory: the root file system is read-only.
+func TestTheControllersSocketIsInAMount(t *testing.T) {
+	pod := one[*appsv1.Deployment](t, objects(t, "")).Spec.Template.Spec
+	c := pod.Containers[0]
+	socket, ok := strings.CutPrefix(arguments(c, "--endpoint")[0], "unix://")
+	if !ok || len(c.VolumeMounts) != 1 || filepath.Dir(socket) != c.VolumeMounts[0].MountPath || pod.Volumes[0].EmptyDir == nil {
+		t.Errorf("endpoint %q, mounts %v, volumes %v", socket, c.VolumeMounts, pod.Volumes)
+	}
+}
+
+func TestCSIDriver(t *testing.T) {
+	no, policy := false, storagev1.FileFSGroupPolicy
+	want := storagev1.CSIDriverSpec{
+		AttachRequired: &no, PodInfoOnMount: &no, RequiresRepublish: &no, StorageCapacity: &no, FSGroupPolicy: &policy,
+		VolumeLifecycleModes: []storagev1.VolumeLifecycleMode{storagev1.VolumeLifecyclePersistent},
+	}
+	all := objects(t, "driver: {name: nfs.example.com}")
+	driver := one[*storagev1.CSIDriver](t, all)
+	if !reflect.DeepEqual(driver.Spec, want) || driver.Name != "nfs.example.com" {
+		t.Errorf("%s: %+v", driver.Name, driver.Spec)
+	}
+	for _, c := range []corev1.Container{
+		one[*appsv1.Deployment](t, all).Spec.Template.Spec.Containers[0],
+		one[*appsv1.DaemonSet](t, all).Spec.Template.Spec.Containers[0],
+	} {
+		if got := arguments(c, "--driver-name"); !slices.Equal(got, []string{driver.Name}) {
+			t.Errorf("%s is told the name %v", c.Name, got)
+		}
+	}
+}
+
+// The controller answers to every name that a class of the release has, each once, beside its own.
+func TestProvisionerNames(t *testing.T) {
+	all := objects(t, values(t, "classes"))
+	c := one[*appsv1.Deployment](t, all).Spec.Template.Spec.Containers[0]
+	if got, want := arguments(c, "--provisioner-name"), []string{"cluster.local/old", "gxf-nfs-storage"}; !slices.Equal(got, want) {
+		t.Errorf("names %v, want %v", got, want)
+	}
+	known := append(arguments(c, "--provisioner-name"), arguments(c, "--driver-name")...)
+	for _, class := range only[*storagev1.StorageClass](all) {
+		if !slices.Contains(known, class.Provisioner) {
+			t.Errorf("nobody answers to %s of class %s", class.Provisioner, class.Name)
+		}
+	}
+}
+
+func TestClassesThatNameNoExportAreLeftOut(t *testing.T) {
+	for values, want := range map[string][]string{
+		"":                            nil,
+		"nfs: {server: a, share: /b}": {"nfs"},
+		"storageClasses: [{name: x, parameters: {server: a, share: /b}}, {name: z}]":             {"x"},
+		"nfs: {share: /b}\nstorageClasses: [{name: x, parameters: {server: a}}]":                 {"x"},
+		"nfs: {server: a, share: /b}\nstorageClasses: [{name: x, create: false}, {name: z}]":     {"z"},
+		"storageClasses: [{name: x, parameters: {server: a, share: /b}, create: false}]":         nil,
+		"nfs: {server: a, share: /b}\nstorageClasses: []":                                        nil,
+		"storageClasses: [{name: x, parameters: {server: a, share: /b}}]\nnfs: {server: \"\"}\n": {"x"},
+	} {
+		var got []string
+		for _, class := range only[*storagev1.StorageClass](objects(t, values)) {
+			got = append(got, class.Name)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q makes %v, want %v", values, got, want)
+		}
+	}
+	if notes := render(t, "")["NOTES.txt"]; !strings.Contains(notes, "NOT MADE: StorageClass nfs") {
+		t.Errorf("the notes do not say what is missing:\n%s", notes)
+	}
+}
+
+func TestADrainNeverTakesBothControllers(t *testing.T) {
+	for replicas, want := range map[int]int{0: 0, 1: 0, 2: 1, 3: 1} {
+		if got := len(only[*policyv1.PodDisruptionBudget](objects(t, fmt.Sprintf("controller: {replicas: %d}", replicas)))); got != want {
+			t.Errorf("%d replicas have %d budgets, want %d", replicas, got, want)
+		}
+	}
+}
+
+// However long the release's name is, the names made from it are valid.
+func TestLongNames(t *testing.T) {
+	all := objects(t, "fullnameOverride: "+strings.Repeat("n", 50))
+	for _, name := range []string{one[*appsv1.Deployment](t, all).Name, one[*appsv1.DaemonSet](t, all).Name} {
+		if errs := validation.IsDNS1123Label(name); len(errs) > 0 {
+			t.Errorf("%s: %v", name, errs)
+		}
+	}
+}
+
+// The program understands what it is told: its own flags, parsed by itself.
+func TestTheProgramKnowsItsArguments(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "nfs-csi")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/nfs-csi")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, name := range []string{"default", "classes", "hostnetwork"} {
+		all := objects(t, values(t, name))
+		for _, c := range []corev1.Container{
+			one[*appsv1.Deployment](t, all).Spec.Template.Spec.Containers[0],
+			one[*appsv1.DaemonSet](t, all).Spec.Template.Spec.Containers[0],
+		} {
+			// Flags are parsed before help is given, and an unknown one or a bad value is an error.
+			out, err := exec.CommandContext(t.Context(), binary, append(slices.Clone(c.Args), "--help")...).CombinedOutput()
+			if err != nil {
+				t.Errorf("%s: %s %v: %v\n%s", name, c.Name, c.Args, err, out)
+			}
+		}
+	}
+}

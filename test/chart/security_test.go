@@ -1,0 +1,140 @@
+package chart_test
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
+)
+
+// forbidden are the reasons for which Pod Security refuses a pod.
+func forbidden(t *testing.T, level api.Level, pod corev1.PodTemplateSpec) []string {
+	t.Helper()
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reasons []string
+	for _, result := range evaluator.EvaluatePod(api.LevelVersion{Level: level, Version: api.LatestVersion()}, &pod.ObjectMeta, &pod.Spec) {
+		if !result.Allowed {
+			reasons = append(reasons, result.ForbiddenReason)
+		}
+	}
+	slices.Sort(reasons)
+	return reasons
+}
+
+func TestPodSecurity(t *testing.T) {
+	for _, test := range []struct {
+		name             string
+		controller, node []string // reasons why "restricted" refuses them
+	}{
+		{name: "default", node: nodeReasons},
+		{name: "classes", node: nodeReasons},
+		{name: "hostnetwork", node: nodeReasons, controller: []string{"host namespaces", "runAsNonRoot != true", "runAsUser=0"}},
+	} {
+		all := objects(t, values(t, test.name))
+		if got := forbidden(t, api.LevelRestricted, one[*appsv1.Deployment](t, all).Spec.Template); !slices.Equal(got, test.controller) {
+			t.Errorf("%s: the controller is not restricted because of %q, want %q", test.name, got, test.controller)
+		}
+		if got := forbidden(t, api.LevelRestricted, one[*appsv1.DaemonSet](t, all).Spec.Template); !slices.Equal(got, test.node) {
+			t.Errorf("%s: the node is not restricted because of %q, want %q", test.name, got, test.node)
+		}
+	}
+}
+
+// What mounting for others takes, and nothing more.
+var nodeReasons = []string{"allowPrivilegeEscalation != false", "host namespaces", "privileged",
+	"probe or lifecycle host", "restricted volume types", "runAsNonRoot != true", "runAsUser=0", "seccompProfile", "unrestricted capabilities"}
+
+func TestTheControllerOnTheNodesNetworkHasOneCapability(t *testing.T) {
+	pod := one[*appsv1.Deployment](t, objects(t, values(t, "hostnetwork"))).Spec.Template.Spec
+	want := &corev1.Capabilities{Add: []corev1.Capability{"NET_BIND_SERVICE"}, Drop: []corev1.Capability{"ALL"}}
+	if got := pod.Containers[0].SecurityContext.Capabilities; !reflect.DeepEqual(got, want) {
+		t.Errorf("capabilities %+v, want %+v", got, want)
+	}
+	if len(pod.SecurityContext.Sysctls) > 0 {
+		t.Errorf("sysctls %v: kubelet refuses them there", pod.SecurityContext.Sysctls)
+	}
+}
+
+// One container in a pod, whatever the values: no sidecars, no init containers.
+func TestPodsHaveOneContainer(t *testing.T) {
+	for _, name := range cases(t) {
+		all := objects(t, values(t, name))
+		for component, pod := range map[string]corev1.PodSpec{
+			"controller": one[*appsv1.Deployment](t, all).Spec.Template.Spec,
+			"node":       one[*appsv1.DaemonSet](t, all).Spec.Template.Spec,
+		} {
+			if len(pod.Containers) != 1 || len(pod.InitContainers) != 0 || pod.Containers[0].Name != component {
+				t.Errorf("%s: %s has %d containers and %d init containers", name, component, len(pod.Containers), len(pod.InitContainers))
+			}
+		}
+	}
+}
+
+// The permissions of the controller, all of them. A new one is added here with the code that needs it.
+func TestPermissions(t *testing.T) {
+	all := objects(t, "")
+	wantCluster := []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"persistentvolumes"}, Verbs: []string{"list", "watch", "create", "patch", "delete"}},
+		{APIGroups: []string{""}, Resources: []string{"persistentvolumeclaims"}, Verbs: []string{"list", "watch"}},
+		{APIGroups: []string{"storage.k8s.io"}, Resources: []string{"storageclasses"}, Verbs: []string{"list", "watch"}},
+		{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
+	}
+	if got := one[*rbacv1.ClusterRole](t, all).Rules; !reflect.DeepEqual(got, wantCluster) {
+		t.Errorf("in the cluster: %+v", got)
+	}
+	wantOwn := []rbacv1.PolicyRule{
+		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: []string{"nfs-csi-github-io"}, Verbs: []string{"get", "update"}},
+		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"create"}},
+	}
+	if got := one[*rbacv1.Role](t, all).Rules; !reflect.DeepEqual(got, wantOwn) {
+		t.Errorf("in its own namespace: %+v", got)
+	}
+}
+
+// The node has no permission and no token to ask with; the controller's pod uses the account that the bindings name.
+func TestAccounts(t *testing.T) {
+	for _, name := range cases(t) {
+		all := objects(t, values(t, name))
+		controller := one[*appsv1.Deployment](t, all).Spec.Template.Spec
+		node := one[*appsv1.DaemonSet](t, all).Spec.Template.Spec
+		if node.AutomountServiceAccountToken == nil || *node.AutomountServiceAccountToken || node.ServiceAccountName == controller.ServiceAccountName {
+			t.Errorf("%s: the node can get the token of %s", name, node.ServiceAccountName)
+		}
+		want := []rbacv1.Subject{{Kind: "ServiceAccount", Name: controller.ServiceAccountName, Namespace: "storage-system"}}
+		cluster, own := one[*rbacv1.ClusterRoleBinding](t, all), one[*rbacv1.RoleBinding](t, all)
+		if !reflect.DeepEqual(cluster.Subjects, want) || !reflect.DeepEqual(own.Subjects, want) {
+			t.Errorf("%s: bound are %v and %v, want %v", name, cluster.Subjects, own.Subjects, want)
+		}
+		if cluster.RoleRef.Name != one[*rbacv1.ClusterRole](t, all).Name || own.RoleRef.Name != one[*rbacv1.Role](t, all).Name {
+			t.Errorf("%s: bound to %s and %s", name, cluster.RoleRef.Name, own.RoleRef.Name)
+		}
+		var accounts []string
+		for _, account := range only[*corev1.ServiceAccount](all) {
+			accounts = append(accounts, account.Name)
+		}
+		if !slices.Contains(accounts, controller.ServiceAccountName) || !slices.Contains(accounts, node.ServiceAccountName) {
+			t.Errorf("%s: the accounts are %v", name, accounts)
+		}
+	}
+}
+
+func TestAccountsAndRolesCanBeMadeElsewhere(t *testing.T) {
+	all := objects(t, "serviceAccount: {create: false, controller: mine, node: theirs}\nrbac: {create: false}")
+	for _, object := range all {
+		if group := object.GetObjectKind().GroupVersionKind(); strings.HasPrefix(group.Group, "rbac.") || group.Kind == "ServiceAccount" {
+			t.Errorf("there is a %s", group.Kind)
+		}
+	}
+	if got := one[*appsv1.Deployment](t, all).Spec.Template.Spec.ServiceAccountName; got != "mine" {
+		t.Errorf("the controller's account is %q", got)
+	}
+}
