@@ -76,3 +76,15 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+func TestParseSkipped(t *testing.T) {
+	for _, text := range []string{"spec", "[a]\nspec", "[a] \n spec", "# comment\nspec"} {
+		if skips, err := parseSkipped(text); err == nil {
+			t.Errorf("parseSkipped(%q) = %v", text, skips)
+		}
+	}
+	skips, err := parseSkipped("# comment\n\n[node A] no\n  one\n  two\n[node B] why\n  three\n")
+	if err != nil || len(skips) != 2 || skips[1].capability != "node B" || !slices.Equal(specs(skips), []string{"one", "two", "three"}) {
+		t.Errorf("parseSkipped: %v, %v", skips, err)
+	}
+}

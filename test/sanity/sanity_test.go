@@ -2,10 +2,10 @@
 package sanity_test
 
 import (
+	_ "embed" // skipped.txt
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +22,9 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/driver/drivertest"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
+
+//go:embed skipped.txt
+var skipped string
 
 // under says what csi-sanity runs against.
 type under struct {
@@ -49,7 +52,7 @@ func run(t *testing.T, u under) {
 	ginkgo.RunSpecs(t, "csi-sanity")
 	suite.Finalize()
 
-	expected, err := readSkipped("skipped.txt")
+	expected, err := parseSkipped(skipped)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,25 +214,21 @@ func declared(t *testing.T, config sanity.TestConfig, skips []skip) []string {
 	return problems
 }
 
-// readSkipped reads skipped.txt: lines "[CAPABILITY] reason", each followed by the names of specs.
-func readSkipped(file string) ([]skip, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
+// parseSkipped reads skipped.txt: lines "[CAPABILITY] reason", each followed by the names of specs.
+func parseSkipped(text string) ([]skip, error) {
 	var skips []skip
-	for line := range strings.Lines(string(data)) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		switch {
 		case line == "" || strings.HasPrefix(line, "#"):
 		case strings.HasPrefix(line, "["):
 			capability, reason, _ := strings.Cut(line[1:], "]")
 			if strings.TrimSpace(reason) == "" {
-				return nil, fmt.Errorf("%s: %q has no reason", file, line)
+				return nil, fmt.Errorf("skipped.txt: %q has no reason", line)
 			}
 			skips = append(skips, skip{capability: capability})
 		case len(skips) == 0:
-			return nil, fmt.Errorf("%s: %q stands below no capability", file, line)
+			return nil, fmt.Errorf("skipped.txt: %q stands below no capability", line)
 		default:
 			last := &skips[len(skips)-1]
 			last.specs = append(last.specs, line)

@@ -1,0 +1,198 @@
+//go:build guest
+
+package sanity_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/moby/sys/mountinfo"
+
+	"github.com/nfs-csi/nfs-csi/pkg/driver/drivertest"
+	"github.com/nfs-csi/nfs-csi/pkg/mount"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs"
+	"github.com/nfs-csi/nfs-csi/pkg/share"
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// The test binary is also the child that mounts, as cmd/nfs-csi is.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "mount-helper" {
+		os.Exit(mount.HelperMain(os.Stdin, os.Stdout))
+	}
+	os.Exit(m.Run())
+}
+
+// real is the driver on the guest's NFS server and its kernel's mounts.
+func real(t *testing.T, exportVariable string) under {
+	t.Helper()
+	l := volume.Location{Server: os.Getenv("NFS_TEST_SERVER"), Share: os.Getenv(exportVariable)}
+	if l.Server == "" || l.Share == "" {
+		t.Fatalf("NFS_TEST_SERVER or %s is not set: run this with test/guest/run --nfsd", exportVariable)
+	}
+	log := drivertest.Log(t)
+	manager := share.NewManager(share.Config{
+		Open: func(ctx context.Context, l volume.Location, _ []string) (share.FS, io.Closer, error) {
+			f, err := nfs.Open(ctx, nfs.Config{Server: l.Server, Export: l.Share, ActAsOwner: true, Log: log})
+			if err != nil {
+				return nil, nil, err
+			}
+			return f, f, nil
+		},
+		Locations: []volume.Location{l},
+		Classify:  classify,
+		Log:       log,
+	})
+	t.Cleanup(func() {
+		if err := manager.Close(); err != nil {
+			t.Errorf("closing the shares: %v", err)
+		}
+	})
+	return under{volumes: manager, mounter: mount.New(mount.Config{Log: log, Preflight: preflight}), share: l}
+}
+
+func preflight(ctx context.Context, server, path string, _ []string) error {
+	return nfs.Probe(ctx, nfs.Config{Server: server, Export: path})
+}
+
+func classify(err error) error {
+	switch {
+	case errors.Is(err, nfs.ErrUnreachable), errors.Is(err, nfs.ErrGrace):
+		return volume.ErrUnavailable
+	case errors.Is(err, nfs.ErrRefused):
+		return volume.ErrRefused
+	}
+	return nil
+}
+
+// The driver as it is deployed: directories made by our NFS client on the kernel's NFS server, mounted by the kernel.
+func TestSanity(t *testing.T) {
+	u := real(t, "NFS_TEST_EXPORT_EXT4")
+	run(t, u)
+	nothingLeft(t, u)
+}
+
+// nothingLeft checks that all volumes, mounts and directories of a run are gone.
+func nothingLeft(t *testing.T, u under) {
+	t.Helper()
+	if left, _, err := u.volumes.List(t.Context(), "", 0); err != nil || len(left) > 0 {
+		t.Errorf("volumes left: %v, %v", left, err)
+	}
+	mounts, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) { return !strings.HasPrefix(i.FSType, "nfs"), false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mounts {
+		if m.FSType != "nfsd" {
+			t.Errorf("mount left: %s at %s", m.Source, m.Mountpoint)
+		}
+	}
+	entries, err := os.ReadDir(u.share.Share) // the server is this machine
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name() != volume.Reserved && e.Name() != "lost+found" {
+			t.Errorf("left on the export: %s", e.Name())
+		}
+	}
+	trash := filepath.Join(u.share.Share, volume.Reserved, "trash")
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		left, err := os.ReadDir(trash)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && len(left) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("trash is not emptied: %v, %v", left, err)
+		}
+	}
+}
+
+// The contracts in the comments of driver.Volumes and driver.Mounter, which the fakes of the other tests pass too.
+func TestContracts(t *testing.T) {
+	u := real(t, "NFS_TEST_EXPORT")
+	t.Run("volumes", func(t *testing.T) { drivertest.TestVolumes(t, u.volumes, u.share) })
+	t.Run("mounter", func(t *testing.T) {
+		dirs := [2]volume.Mountpoint{}
+		for i := range dirs {
+			dirs[i] = volume.Mountpoint{Location: u.share, Path: fmt.Sprintf("%s/contract-%d", u.share.Share, i)}
+			if err := os.Mkdir(dirs[i].Path, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := os.Remove(dirs[i].Path); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		drivertest.TestMounter(t, u.mounter, dirs[0], dirs[1], filepath.Join(t.TempDir(), "target"))
+	})
+	nothingLeft(t, u)
+}
+
+// One volume from its making to its end, with data: written by a user who is not root through one mount, read through a
+// read-only one, and gone after the deletion.
+func TestVolumeLife(t *testing.T) {
+	u := real(t, "NFS_TEST_EXPORT")
+	dir := t.TempDir()
+	controllerEndpoint, nodeEndpoint := serve(t, dir, u)
+	controller, node := csi.NewControllerClient(drivertest.Dial(t, controllerEndpoint)), csi.NewNodeClient(drivertest.Dial(t, nodeEndpoint))
+	capability := func(mode csi.VolumeCapability_AccessMode_Mode) *csi.VolumeCapability {
+		return &csi.VolumeCapability{
+			AccessType: &csi.VolumeCapability_Mount{Mount: &csi.VolumeCapability_MountVolume{MountFlags: []string{"hard", "noatime"}}},
+			AccessMode: &csi.VolumeCapability_AccessMode{Mode: mode},
+		}
+	}
+	writers := capability(csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER)
+	made, err := controller.CreateVolume(t.Context(), &csi.CreateVolumeRequest{
+		Name: "pvc-life", CapacityRange: &csi.CapacityRange{RequiredBytes: 1 << 20}, VolumeCapabilities: []*csi.VolumeCapability{writers},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := made.GetVolume()
+	publish := func(target string, c *csi.VolumeCapability) string {
+		t.Helper()
+		target = filepath.Join(dir, target)
+		_, err := node.NodePublishVolume(t.Context(), &csi.NodePublishVolumeRequest{
+			VolumeId: v.GetVolumeId(), VolumeContext: v.GetVolumeContext(), TargetPath: target, VolumeCapability: c,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return target
+	}
+	one, two := publish("one", writers), publish("two", capability(csi.VolumeCapability_AccessMode_MULTI_NODE_READER_ONLY))
+	writeAs(t, 1000, filepath.Join(one, "file"), "data")
+	if data, err := os.ReadFile(filepath.Join(two, "file")); err != nil || string(data) != "data" {
+		t.Errorf("read %q, %v", data, err)
+	}
+	if err := os.WriteFile(filepath.Join(two, "file"), nil, 0o600); err == nil {
+		t.Error("a read-only publication can be written")
+	}
+	for _, target := range []string{one, two} {
+		stats, err := node.NodeGetVolumeStats(t.Context(), &csi.NodeGetVolumeStatsRequest{VolumeId: v.GetVolumeId(), VolumePath: target})
+		if err != nil || len(stats.GetUsage()) == 0 || stats.GetUsage()[0].GetTotal() == 0 {
+			t.Errorf("stats of %s: %v, %v", target, stats, err)
+		}
+		if _, err := node.NodeUnpublishVolume(t.Context(), &csi.NodeUnpublishVolumeRequest{VolumeId: v.GetVolumeId(), TargetPath: target}); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("target %s is still there: %v", target, err)
+		}
+	}
+	if _, err := controller.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: v.GetVolumeId()}); err != nil {
+		t.Error(err)
+	}
+	nothingLeft(t, u)
+}
