@@ -1,0 +1,271 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// creationAttempts bounds how often a creation starts over because somebody else changed what it had looked at.
+const creationAttempts = 4
+
+// errChanged says that the share is no longer as it was when looked at.
+var errChanged = errors.New("the share changed meanwhile")
+
+// creation makes one volume. Its steps, each one round trip: look at the share; write record and reservation; make the
+// directory. It keeps what a definite failure has to take back.
+type creation struct {
+	*share
+	request volume.Request
+	seen    state
+	record  volume.Record
+
+	dropRecord, dropLink, dropDir bool
+	dropParents                   []volume.Dir // outermost first
+	linked                        volume.Dir   // what this call reserved
+}
+
+// create makes the volume that r asks for, or finds it made; id is r's, now the time for its record.
+func (s *share) create(ctx context.Context, r volume.Request, id volume.ID, now time.Time) (volume.Record, error) {
+	c := &creation{share: s, request: r}
+	for range creationAttempts {
+		c.record = newRecord(r, id, now)
+		if err := c.try(ctx); !errors.Is(err, errChanged) {
+			return c.record, err
+		}
+	}
+	return volume.Record{}, fmt.Errorf("%w: somebody else keeps changing volume %q", volume.ErrBusy, id.Name())
+}
+
+func newRecord(r volume.Request, id volume.ID, now time.Time) volume.Record {
+	rec := volume.Record{
+		Version: volume.RecordVersion, Name: id.Name(), Dir: id.Dir, CapacityBytes: r.RequiredBytes,
+		Policy: id.Policy, Created: now.UTC().Truncate(time.Second),
+	}
+	if claim := r.Class.Claim; claim.Name != "" {
+		rec.Claim = claim.Namespace + "/" + claim.Name
+	}
+	return rec
+}
+
+// try does it once. What is left after an error is either nothing, or the error says to try again.
+func (c *creation) try(ctx context.Context) error {
+	c.dropRecord, c.dropLink = false, false
+	if err := c.layout.ensure(ctx, c.fs); err != nil {
+		return err
+	}
+	if err := c.lookAtOwn(ctx); err != nil {
+		return err
+	}
+	err := c.run(ctx)
+	if definite(err, c.classify) {
+		if undone := c.undo(ctx); undone != nil {
+			return fmt.Errorf("%w: after %v: %v", volume.ErrUnavailable, err, undone)
+		}
+	}
+	return err
+}
+
+// lookAtOwn reads the volume's state. A directory that an earlier call recorded wins over the one asked for now: the
+// template, or what it is filled with, may have changed between two tries.
+func (c *creation) lookAtOwn(ctx context.Context) (err error) {
+	if c.seen, err = c.look(ctx, c.record.Name, c.record.Dir); err != nil {
+		return err
+	}
+	if c.seen.found == whole && c.seen.record.Dir != c.record.Dir {
+		c.seen, err = c.look(ctx, c.record.Name, c.seen.record.Dir)
+	}
+	if c.seen.found == whole {
+		c.record = c.seen.record
+	}
+	if err == nil && c.linked != "" && c.linked != c.record.Dir {
+		err = c.remove(ctx, linkPath(c.linked)) // another caller recorded another directory meanwhile
+	}
+	return err
+}
+
+func (c *creation) run(ctx context.Context) error {
+	if err := c.compatible(); err != nil {
+		return err
+	}
+	if c.seen.found == whole && c.seen.ours() {
+		return c.resume(ctx)
+	}
+	// No earlier call came further than to one of record and reservation, so that one goes if we fail for good.
+	c.dropRecord, c.dropLink = c.seen.found != noRecord, c.seen.ours()
+	if err := c.vacant(); err != nil {
+		return err
+	}
+	if err := c.reserve(ctx); err != nil {
+		return err
+	}
+	if c.seen.info != nil {
+		return c.adopt(ctx)
+	}
+	return c.makeDir(ctx, c.madeMeanwhile)
+}
+
+// compatible compares the size of a volume that is there with the one asked for, as CSI's CreateVolume says to.
+func (c *creation) compatible() error {
+	if c.seen.found != whole {
+		return nil
+	}
+	has, r := c.seen.record.CapacityBytes, c.request
+	if has < r.RequiredBytes || r.LimitBytes > 0 && has > r.LimitBytes {
+		return fmt.Errorf("%w: volume %q has %d bytes, asked for are at least %d and at most %d (0: any)",
+			volume.ErrExists, c.record.Name, has, r.RequiredBytes, r.LimitBytes)
+	}
+	return nil
+}
+
+// resume completes what an earlier call began, or finds it complete. That the record is there proves that the
+// directory was not there, or was adopted, when the record was written; so whatever has its name now is ours.
+func (c *creation) resume(ctx context.Context) error {
+	switch {
+	case c.seen.above != "":
+		c.dropRecord, c.dropLink = true, true
+		return c.nested(c.seen.above)
+	case c.seen.info == nil:
+		c.dropRecord, c.dropLink = true, true // there is nothing that they would speak of
+		return c.makeDir(ctx, func(context.Context) error { return nil })
+	case !c.seen.info.IsDir():
+		return fmt.Errorf("%w: directory %q of volume %q is now %s: somebody replaced it; move it away",
+			volume.ErrExists, c.record.Dir, c.record.Name, typeName(c.seen.info))
+	case c.request.Class.Adopt:
+		c.dropRecord, c.dropLink = true, true
+		return c.adopt(ctx)
+	}
+	return nil
+}
+
+// vacant refuses a directory that is somebody else's.
+func (c *creation) vacant() error {
+	adopt, info := c.request.Class.Adopt, c.seen.info
+	switch {
+	case c.seen.others():
+		return c.taken(c.seen.owner)
+	case c.seen.above != "":
+		return c.nested(c.seen.above)
+	case info != nil && !info.IsDir():
+		return fmt.Errorf("%w: %q on the share is %s: give the volume another directory (subDir), or move that away",
+			volume.ErrExists, c.record.Dir, typeName(info))
+	case info != nil && !adopt:
+		return fmt.Errorf("%w: directory %q is on the share already and belongs to no volume: give the volume another one (subDir), "+
+			"move that away, or let the class use it as it is (onExisting: adopt)", volume.ErrExists, c.record.Dir)
+	}
+	return nil
+}
+
+func (c *creation) taken(owner string) error {
+	return fmt.Errorf("%w: directory %q belongs to volume %q: give each volume a directory of its own (subDir); if that volume is gone for good, remove %q from the share",
+		volume.ErrExists, c.record.Dir, owner, linkPath(c.record.Dir))
+}
+
+func (c *creation) nested(owner string) error {
+	return fmt.Errorf("%w: directory %q would be inside that of volume %q: give each volume a directory of its own (subDir)",
+		volume.ErrExists, c.record.Dir, owner)
+}
+
+// reserve writes what is missing of record and reservation.
+func (c *creation) reserve(ctx context.Context) error {
+	var recorded, linked error
+	var calls []func() error
+	if c.seen.found != whole {
+		calls = append(calls, func() error { recorded = c.writeRecord(ctx); return nil })
+	}
+	if !c.seen.ours() {
+		calls = append(calls, func() error { linked = c.link(ctx); return nil })
+	}
+	if err := together(calls...); err != nil {
+		return err
+	}
+	c.dropRecord = c.dropRecord || recorded == nil
+	c.dropLink = c.dropLink || linked == nil
+	return firstUnsure([]error{recorded, linked}, c.classify)
+}
+
+// firstUnsure picks the error that tells most: one after which something may have happened wins over a definite one.
+func firstUnsure(errs []error, classify func(error) error) error {
+	var first error
+	for _, err := range errs {
+		if err != nil && (first == nil || !definite(err, classify)) {
+			first = err
+		}
+	}
+	return first
+}
+
+// writeRecord makes the record, or replaces one that is torn.
+func (c *creation) writeRecord(ctx context.Context) error {
+	data, err := c.record.Marshal()
+	if err != nil {
+		return err
+	}
+	name := recordPath(c.seen.key)
+	if c.seen.found == torn {
+		return c.replace(ctx, stagingPath(c.seen.key), name, data)
+	}
+	err = c.fs.CreateFile(ctx, name, data, recordMode)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		return errChanged
+	case errors.Is(err, fs.ErrNotExist):
+		c.layout.forget()
+		return errChanged
+	}
+	return fmt.Errorf("writing the record %q: %w", name, err)
+}
+
+// replace puts data at name in one step, by way of a file that an interrupted call may have left.
+func (s *share) replace(ctx context.Context, staging, name string, data []byte) error {
+	err := s.fs.CreateFile(ctx, staging, data, recordMode)
+	if errors.Is(err, fs.ErrExist) {
+		if err := s.remove(ctx, staging); err != nil {
+			return err
+		}
+		err = s.fs.CreateFile(ctx, staging, data, recordMode)
+	}
+	if err == nil {
+		err = s.fs.Rename(ctx, staging, name)
+	}
+	if err != nil {
+		return fmt.Errorf("replacing the record %q: %w", name, err)
+	}
+	return nil
+}
+
+// link reserves the directory for the volume.
+func (c *creation) link(ctx context.Context) error {
+	owner, err := c.reserveFor(ctx, c.seen.key, c.record.Dir)
+	if err == nil && owner != c.seen.key {
+		err = c.taken(owner)
+	}
+	if err == nil {
+		c.linked = c.record.Dir
+	}
+	return err
+}
+
+// reserveFor reserves dir for the volume with the given key, and answers the key of the volume that has it then.
+func (s *share) reserveFor(ctx context.Context, key string, dir volume.Dir) (owner string, err error) {
+	err = s.fs.Symlink(ctx, linkTarget(key), linkPath(dir))
+	switch {
+	case err == nil:
+		return key, nil
+	case errors.Is(err, fs.ErrNotExist):
+		s.layout.forget()
+		return "", errChanged
+	case errors.Is(err, fs.ErrExist):
+		if owner, err = s.reservedFor(ctx, dir); err == nil && owner == "" {
+			return "", errChanged
+		}
+		return owner, err
+	}
+	return "", fmt.Errorf("reserving directory %q: %w", dir, err)
+}

@@ -1,0 +1,127 @@
+package share
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// deletion deletes one volume: first the directory goes where the policy says, then the record, then the reservation.
+// In that order each crash leaves a state from which the next try knows what is left to do.
+type deletion struct {
+	*share
+	id     volume.ID
+	seen   state
+	policy volume.Policy
+}
+
+// delete deletes the volume with handle id. A volume without a record is one of a predecessor's, or deleted already.
+func (s *share) delete(ctx context.Context, id volume.ID) error {
+	st, err := s.look(ctx, id.Name(), id.Dir)
+	if err != nil {
+		return err
+	}
+	d := &deletion{share: s, id: id, seen: st, policy: id.Policy}
+	if st.found == whole {
+		d.policy = st.record.Policy
+		if st.record.Dir != id.Dir {
+			return fmt.Errorf("%w: volume %q has the directory %q, not %q as its handle says: nothing is deleted",
+				volume.ErrInvalid, id.Name(), st.record.Dir, id.Dir)
+		}
+	}
+	if !st.others() { // else our volume is gone, and what is there now is another's
+		if err := d.clear(ctx); err != nil {
+			return err
+		}
+	}
+	if st.found != noRecord {
+		if err := s.remove(ctx, recordPath(st.key)); err != nil {
+			return err
+		}
+	}
+	if st.ours() {
+		return s.remove(ctx, linkPath(id.Dir))
+	}
+	return nil
+}
+
+// clear does to the directory what the policy says.
+func (d *deletion) clear(ctx context.Context) error {
+	info := d.seen.info
+	switch {
+	case d.policy == volume.Retain:
+		return nil
+	case info == nil && d.policy == volume.Archive:
+		return d.releaseArchive(ctx)
+	case info == nil:
+		d.purger.wake() // an earlier try may have moved it to the trash without knowing
+		return nil
+	case !info.IsDir():
+		return fmt.Errorf("%w: %q of volume %q is %s and not a directory: somebody replaced it; move it away",
+			volume.ErrInvalid, d.id.Dir, d.id.Name(), typeName(info))
+	}
+	if d.seen.found != whole {
+		if err := d.checkAlone(ctx); err != nil {
+			return err
+		}
+	}
+	if err := d.layout.ensure(ctx, d.fs); err != nil {
+		return err
+	}
+	if d.policy == volume.Archive {
+		return d.archive(ctx)
+	}
+	return d.trash(ctx)
+}
+
+// checkAlone guards other volumes against a handle that no record confirms.
+func (d *deletion) checkAlone(ctx context.Context) error {
+	if d.seen.above != "" {
+		return fmt.Errorf("%w: directory %q is inside that of volume %q: nothing is deleted", volume.ErrInvalid, d.id.Dir, d.seen.above)
+	}
+	var owner string
+	err := together(
+		func() (err error) { owner, err = d.below(ctx, d.seen.key, d.id.Dir); return err },
+		func() error { return d.notShare(ctx, d.id.Dir) },
+	)
+	if err == nil && owner != "" {
+		err = fmt.Errorf("%w: the directory of volume %q is below %q: nothing is deleted", volume.ErrInvalid, owner, d.id.Dir)
+	}
+	return err
+}
+
+// trash moves the directory away, which frees its name at once, and has its content removed later.
+func (d *deletion) trash(ctx context.Context) error {
+	name := d.seen.key + "-" + rand.Text()
+	err := d.move(ctx, trashDir+"/"+name)
+	if err == nil {
+		d.purger.add(name)
+	}
+	return err
+}
+
+// move renames the directory. That it is gone is fine: an earlier request whose reply was lost has done it.
+func (d *deletion) move(ctx context.Context, target string) error {
+	err := d.fs.Rename(ctx, string(d.id.Dir), target)
+	if errors.Is(err, fs.ErrNotExist) {
+		info, looked := d.lstat(ctx, string(d.id.Dir))
+		if looked != nil || info == nil {
+			return looked
+		}
+		d.layout.forget() // it is the target's parent that is missing
+		return fmt.Errorf("%w: moving directory %q to %q: %w", volume.ErrUnavailable, d.id.Dir, target, err)
+	}
+	if errors.Is(err, syscall.EXDEV) {
+		return fmt.Errorf("%w: directory %q is on another file system of the server than its share, so it cannot be moved: "+
+			"remove its content by hand, then the volume: %w", volume.ErrUnsupported, d.id.Dir, err)
+	}
+	if err != nil {
+		return fmt.Errorf("moving directory %q to %q: %w", d.id.Dir, target, err)
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// undoTimeout bounds taking back what a failed creation made; it runs even when the caller has gone.
+const undoTimeout = 10 * time.Second
+
+// makeDir makes the volume's directory, and what is missing above it. taken decides when the name is taken.
+func (c *creation) makeDir(ctx context.Context, taken func(context.Context) error) error {
+	dir, class := c.record.Dir, c.request.Class
+	for range creationAttempts {
+		err := c.fs.Mkdir(ctx, string(dir), class.Mode, class.UID, class.GID)
+		switch {
+		case err == nil:
+			c.dropDir = true
+			return c.checkAbove(ctx)
+		case errors.Is(err, fs.ErrExist):
+			return taken(ctx)
+		case errors.Is(err, fs.ErrNotExist) && len(dir.Parents()) > 0:
+			if err := c.makeParents(ctx); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("creating directory %q: %w", dir, err)
+		}
+	}
+	return fmt.Errorf("%w: somebody else keeps removing the directory above %q", volume.ErrBusy, dir)
+}
+
+func (c *creation) makeParents(ctx context.Context) error {
+	for _, p := range c.record.Dir.Parents() {
+		made, err := c.makeParent(ctx, p)
+		if err != nil {
+			return err
+		}
+		if made {
+			c.dropParents = append(c.dropParents, p)
+		}
+	}
+	return nil
+}
+
+// makeParent makes a directory above a volume's or an archive's, if it is not there.
+func (s *share) makeParent(ctx context.Context, dir volume.Dir) (made bool, err error) {
+	err = s.fs.Mkdir(ctx, string(dir), parentMode, -1, -1)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, fs.ErrExist):
+		return false, nil
+	}
+	return false, fmt.Errorf("creating directory %q: %w", dir, err)
+}
+
+// checkAbove looks once more for a volume above. Whoever makes a volume there reserves its directory before making
+// it, and we looked before; now that ours is made, either we see that reservation or the other one sees ours.
+func (c *creation) checkAbove(ctx context.Context) error {
+	owner, err := c.aboveOwner(ctx, c.seen.key, c.record.Dir)
+	if err == nil && owner != "" {
+		err = c.nested(owner)
+	}
+	return err
+}
+
+// aboveOwner answers the key of another volume than key's that has a directory above dir, "" if none has.
+func (s *share) aboveOwner(ctx context.Context, key string, dir volume.Dir) (string, error) {
+	parents := dir.Parents()
+	owners := make([]string, len(parents))
+	calls := make([]func() error, len(parents))
+	for i, p := range parents {
+		calls[i] = func() (err error) { owners[i], err = s.reservedFor(ctx, p); return err }
+	}
+	if err := together(calls...); err != nil {
+		return "", err
+	}
+	for _, owner := range owners {
+		if owner != "" && owner != key {
+			return owner, nil
+		}
+	}
+	return "", nil
+}
+
+// madeMeanwhile judges a directory that was not there when we looked and is there now that it is reserved for us. If
+// it is as we would have made it, it is our own: the reply to an earlier try of the same call was lost on the way.
+func (c *creation) madeMeanwhile(ctx context.Context) error {
+	dir, class := string(c.record.Dir), c.request.Class
+	info, err := c.lstat(ctx, dir)
+	switch {
+	case err != nil:
+		return err
+	case info == nil:
+		return errChanged
+	case !info.IsDir() || !madeAs(info, class):
+		return c.appeared()
+	}
+	content, err := c.fs.ReadDir(ctx, dir)
+	if err != nil {
+		return fmt.Errorf("listing directory %q: %w", dir, err)
+	}
+	if len(content) > 0 {
+		return c.appeared()
+	}
+	return c.checkBelow(ctx)
+}
+
+func (c *creation) appeared() error {
+	return fmt.Errorf("%w: somebody else made %q on the share while the volume was being made", volume.ErrExists, c.record.Dir)
+}
+
+// madeAs says whether a directory has the mode and the owner of a class.
+func madeAs(info fs.FileInfo, class volume.Class) bool {
+	const bits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
+	if info.Mode()&bits != class.Mode&bits {
+		return false
+	}
+	owned, ok := info.Sys().(interface{ Owner() (uid, gid uint32) })
+	if !ok {
+		return class.UID == -1 && class.GID == -1
+	}
+	uid, gid := owned.Owner()
+	return (class.UID == -1 || class.UID == int(uid)) && (class.GID == -1 || class.GID == int(gid))
+}
+
+// adopt takes a directory as it is, unless other volumes are in it.
+func (c *creation) adopt(ctx context.Context) error {
+	return together(
+		func() error { return c.checkBelow(ctx) },
+		func() error { return c.notShare(ctx, c.record.Dir) },
+	)
+}
+
+// checkBelow looks for volumes below the directory, once it is reserved, for the same reason as checkAbove.
+func (c *creation) checkBelow(ctx context.Context) error {
+	owner, err := c.below(ctx, c.seen.key, c.record.Dir)
+	if err == nil && owner != "" {
+		err = fmt.Errorf("%w: the directory of volume %q is below %q: give each volume a directory of its own (subDir)",
+			volume.ErrExists, owner, c.record.Dir)
+	}
+	return err
+}
+
+// notShare refuses a directory that is itself a share with volumes.
+func (s *share) notShare(ctx context.Context, dir volume.Dir) error {
+	info, err := s.lstat(ctx, string(dir)+"/"+volume.Reserved)
+	if err == nil && info != nil {
+		err = fmt.Errorf("%w: directory %q holds %q, so it is a share of volumes and not a volume", volume.ErrExists, dir, volume.Reserved)
+	}
+	return err
+}
+
+// undo takes back what the creation made, and what an earlier call for the same volume left unfinished.
+func (c *creation) undo(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if c.dropDir {
+		if err := c.remove(ctx, string(c.record.Dir)); err != nil {
+			return err
+		}
+	}
+	for _, p := range slices.Backward(c.dropParents) {
+		if err := c.remove(ctx, string(p)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+			return err
+		}
+	}
+	return together(
+		func() error { return c.removeIf(ctx, c.dropRecord, recordPath(c.seen.key)) },
+		func() error { return c.removeIf(ctx, c.dropLink, linkPath(c.record.Dir)) },
+	)
+}
+
+func (c *creation) removeIf(ctx context.Context, drop bool, name string) error {
+	if !drop {
+		return nil
+	}
+	return c.remove(ctx, name)
+}

@@ -1,0 +1,171 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// Config says how a [Manager] reaches shares. Only Open is needed.
+type Config struct {
+	// Open opens the share at l. mountOptions are those of a class or a volume and may be nil. The closer ends what
+	// the FS holds open; after it no call is made. ctx ends with the call to Open.
+	Open func(ctx context.Context, l volume.Location, mountOptions []string) (FS, io.Closer, error)
+	// Locations are known from the start, so that their volumes are listed before any of them is used.
+	Locations []volume.Location
+	// Classify names the sentinel of pkg/volume that an error of Open or of an FS means, nil for what it does not
+	// know. Errors of io/fs, of package syscall and of contexts are known without it.
+	Classify func(error) error
+	// Observe is told of each operation when it ends: create, delete, get, list, space, open, and purge, the removal
+	// of one deleted volume's content.
+	Observe     func(op string, d time.Duration, err error)
+	Log         *slog.Logger     // default: nothing is logged
+	Now         func() time.Time // default [time.Now]
+	OpenTimeout time.Duration    // default 20 s
+	IdleTimeout time.Duration    // after which a share that nobody uses is closed; default 5 min
+}
+
+// Manager keeps volumes on shares, as pkg/driver asks of its Volumes. Use one for all shares of a process.
+type Manager struct {
+	config Config
+	pool   *pool
+	locks  locks
+}
+
+// NewManager makes a Manager, which opens shares as they are needed. Close it.
+func NewManager(c Config) *Manager {
+	if c.Observe == nil {
+		c.Observe = func(string, time.Duration, error) {}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.OpenTimeout <= 0 {
+		c.OpenTimeout = 20 * time.Second
+	}
+	if c.IdleTimeout <= 0 {
+		c.IdleTimeout = 5 * time.Minute
+	}
+	return &Manager{config: c, pool: newPool(c)}
+}
+
+// Close stops what is done beside calls, which the next Manager goes on with, and closes all shares. Calls that are
+// still running fail.
+func (m *Manager) Close() error { return m.pool.close() }
+
+// Trash counts the deleted volumes whose content is still being removed, on the shares that are open.
+func (m *Manager) Trash() int {
+	n := 0
+	for _, s := range m.pool.shares() {
+		n += s.purger.len()
+	}
+	return n
+}
+
+// on runs one operation on the share at l, and explains its error.
+func (m *Manager) on(ctx context.Context, op string, l volume.Location, mountOptions []string, do func(*share) error) (err error) {
+	began := time.Now()
+	defer func() { m.config.Observe(op, time.Since(began), err) }()
+	s, err := m.pool.acquire(ctx, l, mountOptions)
+	if err == nil {
+		err = do(s.share)
+		m.pool.leave(s)
+	}
+	if err == nil {
+		return nil
+	}
+	return explain(fmt.Errorf("on %s: %w", l, err), m.config.Classify)
+}
+
+// Create makes the volume that r asks for, or finds it made by an earlier call. [volume.ErrExists]: a volume of the
+// name has another size, or its directory is somebody else's. After an error that is not [volume.ErrUnavailable],
+// [volume.ErrBusy] or of the context nothing is left behind.
+func (m *Manager) Create(ctx context.Context, r volume.Request) (volume.Volume, error) {
+	id, err := r.ID()
+	if err != nil {
+		return volume.Volume{}, err
+	}
+	release, err := m.locks.hold(id)
+	if err != nil {
+		return volume.Volume{}, err
+	}
+	defer release()
+	var rec volume.Record
+	err = m.on(ctx, "create", id.Location, r.MountOptions, func(s *share) (err error) {
+		rec, err = s.create(ctx, r, id, m.config.Now())
+		return err
+	})
+	if err != nil {
+		return volume.Volume{}, err
+	}
+	return volumeOf(rec, id.Location), nil
+}
+
+func volumeOf(r volume.Record, l volume.Location) volume.Volume {
+	return volume.Volume{ID: r.ID(l), CapacityBytes: r.CapacityBytes, Created: r.Created}
+}
+
+// Delete does with the volume's directory what the policy says that it was made with; the handle's policy counts where
+// there is no record. A volume that does not exist is no error. [volume.ErrInvalid]: the handle is not of the volume
+// that it names, or its directory is not a volume's; nothing is touched then.
+func (m *Manager) Delete(ctx context.Context, id volume.ID, mountOptions []string) error {
+	release, err := m.locks.hold(id)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return m.on(ctx, "delete", id.Location, mountOptions, func(s *share) error { return s.delete(ctx, id) })
+}
+
+// Get finds a volume. [volume.ErrNotFound]: its directory is not there, or is another volume's.
+func (m *Manager) Get(ctx context.Context, id volume.ID) (volume.Volume, error) {
+	v := volume.Volume{ID: id}
+	err := m.on(ctx, "get", id.Location, nil, func(s *share) error {
+		st, err := s.look(ctx, id.Name(), id.Dir)
+		if err == nil {
+			err = st.holds(id)
+		}
+		v.CapacityBytes, v.Created = st.record.CapacityBytes, st.record.Created
+		return err
+	})
+	if err != nil {
+		return volume.Volume{}, err
+	}
+	return v, nil
+}
+
+// holds says why there is no volume with handle id.
+func (s state) holds(id volume.ID) error {
+	switch {
+	case s.info == nil:
+		return fmt.Errorf("%w: volume %q has no directory %q", volume.ErrNotFound, id.Name(), id.Dir)
+	case !s.info.IsDir():
+		return fmt.Errorf("%w: %q of volume %q is %s and not a directory", volume.ErrNotFound, id.Dir, id.Name(), typeName(s.info))
+	case s.others():
+		return fmt.Errorf("%w: directory %q is that of volume %q, not of %q", volume.ErrNotFound, id.Dir, s.owner, id.Name())
+	case s.found == whole && s.record.Dir != id.Dir:
+		return fmt.Errorf("%w: volume %q has the directory %q, not %q", volume.ErrNotFound, id.Name(), s.record.Dir, id.Dir)
+	}
+	return nil
+}
+
+// Space is how full the share at l is.
+func (m *Manager) Space(ctx context.Context, l volume.Location) (volume.Space, error) {
+	var space volume.Space
+	err := m.on(ctx, "space", l, nil, func(s *share) (err error) {
+		space.Total, _, space.Available, err = s.fs.Space(ctx)
+		if errors.Is(err, context.Canceled) || err == nil {
+			return err
+		}
+		return fmt.Errorf("asking for the free space: %w", err)
+	})
+	return space, err
+}

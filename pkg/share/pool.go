@@ -1,0 +1,224 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// share is one open share.
+type share struct {
+	location volume.Location
+	fs       FS
+	layout   layout
+	purger   purger
+	classify func(error) error
+	observe  func(op string, d time.Duration, err error)
+	log      *slog.Logger
+}
+
+// pool keeps one open share per location. It owns every goroutine of the package.
+type pool struct {
+	config Config
+	ctx    context.Context // of what runs beside calls; ends with close
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	slots   map[volume.Location]*slot
+	options map[volume.Location][]string // how each location that was ever opened was reached
+}
+
+// slot is a share that is being opened, or is open.
+type slot struct {
+	ready  chan struct{} // closed when share or err is set
+	share  *share
+	closer io.Closer
+	err    error
+	users  int
+	idle   time.Time // since when there are no users
+}
+
+func newPool(c Config) *pool {
+	p := &pool{config: c, slots: map[volume.Location]*slot{}, options: map[volume.Location][]string{}}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	for _, l := range c.Locations {
+		p.options[l] = nil
+	}
+	p.tasks.Go(p.closeIdle)
+	return p
+}
+
+// acquire answers the slot of the share at l, open, after opening it if needed; callers at once wait for the same
+// opening. Whoever got a slot leaves it.
+func (p *pool) acquire(ctx context.Context, l volume.Location, mountOptions []string) (*slot, error) {
+	s, err := p.enter(l, mountOptions)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-s.ready:
+		err = s.err
+	case <-ctx.Done():
+		err = fmt.Errorf("opening the share: %w", ctx.Err())
+	}
+	if err != nil {
+		p.leave(s)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (p *pool) enter(l volume.Location, mountOptions []string) (*slot, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, fmt.Errorf("%w: this process is shutting down", volume.ErrUnavailable)
+	}
+	s := p.slots[l]
+	if s == nil {
+		if mountOptions == nil {
+			mountOptions = p.options[l]
+		}
+		s = &slot{ready: make(chan struct{})}
+		p.slots[l] = s
+		p.tasks.Go(func() { p.open(s, l, mountOptions) })
+	}
+	s.users++
+	return s, nil
+}
+
+func (p *pool) leave(s *slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.users--
+	s.idle = time.Now()
+}
+
+// open opens the share for whoever waits; it goes on when one of them has gone.
+func (p *pool) open(s *slot, l volume.Location, mountOptions []string) {
+	ctx, cancel := context.WithTimeout(p.ctx, p.config.OpenTimeout)
+	defer cancel()
+	began := time.Now()
+	fsys, closer, err := p.config.Open(ctx, l, mountOptions)
+	p.config.Observe("open", time.Since(began), err)
+	if err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		s.err = fmt.Errorf("opening the share: %w", p.openError(err))
+		delete(p.slots, l)
+		close(s.ready)
+		return
+	}
+	opened := p.newShare(l, fsys)
+	p.mu.Lock()
+	s.share, s.closer, s.idle = opened, closer, time.Now()
+	p.options[l] = mountOptions
+	close(s.ready)
+	p.mu.Unlock()
+	opened.purger.wake()
+}
+
+func (p *pool) newShare(l volume.Location, fsys FS) *share {
+	s := &share{location: l, fs: fsys, classify: p.config.Classify, observe: p.config.Observe, log: p.config.Log}
+	s.purger = purger{share: s, ctx: p.ctx, start: p.task, kick: make(chan struct{}, 1)}
+	return s
+}
+
+// openError hides the context of the opening, which is not the caller's.
+func (p *pool) openError(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w: no answer within %v: %v", volume.ErrUnavailable, p.config.OpenTimeout, err)
+	}
+	return err
+}
+
+// task runs a purger, unless the pool is closing.
+func (p *pool) task(run func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.tasks.Go(run)
+	}
+}
+
+// locations lists every location that was ever used, and those of the configuration.
+func (p *pool) locations() []volume.Location {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]volume.Location, 0, len(p.options))
+	for l := range p.options {
+		all = append(all, l)
+	}
+	return all
+}
+
+// shares lists those that are open.
+func (p *pool) shares() []*share {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var open []*share
+	for _, s := range p.slots {
+		if s.share != nil {
+			open = append(open, s.share)
+		}
+	}
+	return open
+}
+
+// closeIdle closes shares that nobody has used for a while.
+func (p *pool) closeIdle() {
+	ticker := time.NewTicker(p.config.IdleTimeout / 2)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			for _, s := range p.takeIdle() {
+				if err := s.closer.Close(); err != nil {
+					p.config.Log.Debug("closing an idle share", "location", s.share.location.String(), "err", err)
+				}
+			}
+		case <-p.ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *pool) takeIdle() []*slot {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var idle []*slot
+	for l, s := range p.slots {
+		if s.users == 0 && s.share != nil && !s.share.purger.busy() && time.Since(s.idle) >= p.config.IdleTimeout {
+			idle = append(idle, s)
+			delete(p.slots, l)
+		}
+	}
+	return idle
+}
+
+// close ends what runs beside calls, waits for it and closes every share.
+func (p *pool) close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.cancel()
+	p.tasks.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for l, s := range p.slots {
+		if s.closer != nil {
+			errs = append(errs, s.closer.Close())
+		}
+		delete(p.slots, l)
+	}
+	return errors.Join(errs...)
+}

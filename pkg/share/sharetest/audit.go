@@ -1,0 +1,75 @@
+package sharetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/nfs-csi/nfs-csi/pkg/share"
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// Audit reports in what a share differs from one that holds exactly these volumes, whole, and nothing else of ours:
+// records, reservations and files half made or left behind. It does not look into the trash.
+func Audit(ctx context.Context, fsys share.FS, volumes ...volume.Volume) error {
+	var records, links []string
+	var errs []error
+	for _, v := range volumes {
+		records = append(records, volume.Key(v.ID.Name())+".json")
+		links = append(links, volume.Key(string(v.ID.Dir)))
+		errs = append(errs, auditVolume(ctx, fsys, v))
+	}
+	errs = append(errs, auditNames(ctx, fsys, "volumes", records), auditNames(ctx, fsys, "directories", links),
+		auditNames(ctx, fsys, "staging", nil))
+	return errors.Join(errs...)
+}
+
+func auditVolume(ctx context.Context, fsys share.FS, v volume.Volume) error {
+	key := volume.Key(v.ID.Name()) + ".json"
+	data, err := fsys.ReadFile(ctx, path.Join(volume.Reserved, "volumes", key), 1<<20)
+	if err != nil {
+		return fmt.Errorf("record of %q: %w", v.ID.Name(), err)
+	}
+	r, err := volume.ParseRecord(data)
+	if err != nil {
+		return fmt.Errorf("record of %q: %w", v.ID.Name(), err)
+	}
+	target, err := fsys.Readlink(ctx, path.Join(volume.Reserved, "directories", volume.Key(string(v.ID.Dir))))
+	if err != nil {
+		return fmt.Errorf("reservation of %q: %w", v.ID.Dir, err)
+	}
+	info, err := fsys.Lstat(ctx, string(v.ID.Dir))
+	switch {
+	case err != nil:
+		return fmt.Errorf("directory of %q: %w", v.ID.Name(), err)
+	case !info.IsDir():
+		return fmt.Errorf("directory of %q is %v", v.ID.Name(), info.Mode())
+	case r.ID(v.ID.Location) != v.ID:
+		return fmt.Errorf("record of %v says %v", v.ID, r.ID(v.ID.Location))
+	case r.CapacityBytes != v.CapacityBytes || !r.Created.Equal(v.Created):
+		return fmt.Errorf("volume %+v is recorded as %+v", v, r)
+	case target != "../volumes/"+key:
+		return fmt.Errorf("directory %q is reserved for %q, not for %q", v.ID.Dir, target, key)
+	}
+	return nil
+}
+
+func auditNames(ctx context.Context, fsys share.FS, dir string, want []string) error {
+	infos, err := fsys.ReadDir(ctx, path.Join(volume.Reserved, dir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("listing %s: %w", dir, err)
+	}
+	var got []string
+	for _, info := range infos {
+		got = append(got, info.Name())
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("%s holds %q, want %q", dir, strings.Join(got, " "), strings.Join(want, " "))
+	}
+	return nil
+}

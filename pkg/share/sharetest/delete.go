@@ -1,0 +1,217 @@
+package sharetest
+
+import (
+	"path"
+	"strings"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// filled makes a volume with something in it.
+func (s *suite) filled(name string, p parameters) volume.Volume {
+	s.Helper()
+	v := s.make(name, p)
+	s.write(path.Join(string(v.ID.Dir), "file"), name)
+	return v
+}
+
+func (s *suite) delete() {
+	a, b := s.filled("a", nil), s.filled("b", parameters{volume.ParamSubDir: "ns/b"})
+	s.mkdir("a/sub/sub")
+	s.mkdir("outside")
+	s.write("outside/file", "kept")
+	s.symlink("../outside", "a/sub/link")
+	s.drop(a.ID)
+	s.root("ns", "outside")
+	s.holds(b)
+	s.drop(a.ID)
+	s.drop(b.ID)
+	s.drop(volume.ID{Location: here, Dir: "never", Policy: volume.Delete})
+	s.drop(volume.ID{Location: here, Dir: "never/below", UUID: "x", Policy: volume.Delete})
+	s.holds()
+	s.purged()
+	s.root("ns", "outside")
+	s.content("outside/file", "kept")
+	if n := s.Trash(); n != 0 {
+		s.Errorf("trash counts %d", n)
+	}
+	s.filled("a", nil) // the name is free
+}
+
+func (s *suite) deleteRetain() {
+	a := s.filled("a", parameters{volume.ParamOnDelete: "retain"})
+	s.drop(a.ID)
+	s.holds()
+	s.drop(a.ID)
+	s.content("a/file", "a")
+	s.root("a")
+	s.refuses("a", nil, volume.ErrExists, "belongs to no volume")
+	v := s.make("a", parameters{volume.ParamOnExisting: "adopt"})
+	s.holds(v)
+}
+
+func (s *suite) deleteArchive() {
+	p := parameters{volume.ParamArchiveOnDelete: "true"}
+	a := s.filled("a", p)
+	b := s.filled("b", parameters{volume.ParamOnDelete: "archive", volume.ParamSubDir: "ns/team/b"})
+	s.drop(a.ID)
+	s.drop(a.ID)
+	s.drop(b.ID)
+	s.drop(b.ID)
+	s.holds()
+	s.root("archived-a", "archived-ns", "ns")
+	s.content("archived-a/file", "a")
+	s.content("archived-ns/team/b/file", "b")
+	s.mode("archived-ns", 0o755)
+}
+
+func (s *suite) archiveReplacesNothing() {
+	p := parameters{volume.ParamOnDelete: "archive", volume.ParamSubDir: "data"}
+	s.mkdir("archived-data")
+	for _, name := range []string{"a", "b"} {
+		s.drop(s.filled(name, p).ID)
+		s.content("archived-data-"+name+"/file", name)
+	}
+	s.write("archived-data-c", "a file")
+	s.symlink("none", "archived-data-c-2")
+	s.drop(s.filled("c", p).ID)
+	s.content("archived-data-c-3/file", "c")
+	s.root("archived-data", "archived-data-a", "archived-data-b", "archived-data-c", "archived-data-c-2", "archived-data-c-3")
+	if names := s.names("archived-data"); len(names) != 0 {
+		s.Errorf("an empty directory was replaced: it holds %q", names)
+	}
+	s.holds()
+}
+
+func (s *suite) archiveOutsideVolumes() {
+	p := parameters{volume.ParamOnDelete: "archive", volume.ParamSubDir: "ns/a"}
+	a := s.filled("a", p)
+	other := s.make("other", parameters{volume.ParamSubDir: "archived-ns"})
+	taken := s.make("taken", parameters{volume.ParamSubDir: "archived-ns-a"})
+	s.must(s.fs.Remove(s.ctx, "archived-ns-a")) // reserved, and not there
+	s.drop(a.ID)
+	s.content("archived-ns-a-a/file", "a")
+	if names := s.names("archived-ns"); len(names) != 0 {
+		s.Errorf("archived inside a volume: %q", names)
+	}
+	s.make("taken", nil)
+	s.holds(other, taken)
+}
+
+func (s *suite) archiveLongNames() {
+	long := strings.Repeat("é", 127)
+	for _, dir := range []string{long, "ns/" + long, long + "/b"} {
+		for _, name := range []string{"a", "b"} {
+			s.drop(s.filled(name, parameters{volume.ParamOnDelete: "archive", volume.ParamSubDir: dir}).ID)
+		}
+	}
+	s.holds()
+	first := "archived-" + long[:246]
+	s.content(first+"/file", "a")
+	s.content("archived-"+long[:244]+"-b/file", "b")
+	s.content("archived-ns/"+long+"/file", "a")
+	s.content("archived-ns/"+long[:252]+"-b/file", "b")
+	s.content(first+"/b/file", "a")
+	s.content(first+"/b-b/file", "b")
+}
+
+// deleteWithoutRecord deletes volumes of predecessors.
+func (s *suite) deleteWithoutRecord() {
+	other := s.make("other", nil)
+	for policy, left := range map[volume.Policy]string{volume.Delete: "", volume.Retain: "old", volume.Archive: "archived-old"} {
+		s.mkdir("old")
+		s.write("old/file", "data")
+		id := volume.ID{Location: here, Dir: "old", UUID: "pvc-1", Policy: policy}
+		s.drop(id)
+		s.drop(id)
+		s.purged()
+		if left == "" {
+			s.root("other")
+			continue
+		}
+		s.root("other", left)
+		s.content(left+"/file", "data")
+		s.must(s.fs.RemoveAll(s.ctx, left))
+	}
+	s.holds(other)
+}
+
+// deleteRefuses gives handles that no volume has: a mistake or an attack, never an order to remove something.
+func (s *suite) deleteRefuses() {
+	a := s.filled("a", parameters{volume.ParamSubDir: "ns/a"})
+	s.write("file", "kept")
+	s.symlink("ns", "link")
+	s.mkdir("ns/a/below")
+	s.mkdir("share/" + volume.Reserved)
+	for _, policy := range []volume.Policy{volume.Delete, volume.Archive} {
+		for dir, words := range map[volume.Dir]string{
+			"ns": `"a"`, "ns/a/below": "inside", "file": "a file", "link": "a symbolic link", "link/a": "", "file/a": "", "share": volume.Reserved,
+		} {
+			err := s.Delete(s.ctx, volume.ID{Location: here, Dir: dir, UUID: "pvc-1", Policy: policy}, nil)
+			if dir == "share" {
+				s.wants(err, volume.ErrExists, words)
+				continue
+			}
+			s.wants(err, volume.ErrInvalid, words)
+		}
+		// The name of one volume, the directory of nobody.
+		s.wants(s.Delete(s.ctx, volume.ID{Location: here, Dir: "share", UUID: "a", Policy: policy}, nil), volume.ErrInvalid, "ns/a")
+	}
+	s.holds(a)
+	s.root("file", "link", "ns", "share")
+	s.content("ns/a/file", "a")
+
+	// Somebody replaced a volume's directory.
+	s.must(s.fs.Rename(s.ctx, "ns/a", "moved"))
+	s.symlink("../moved", "ns/a")
+	s.wants(s.Delete(s.ctx, a.ID, nil), volume.ErrInvalid, "a symbolic link", "move it away")
+	s.content("moved/file", "a")
+}
+
+// deleteLeavesOthers: the directory has gone to another volume since.
+func (s *suite) deleteLeavesOthers() {
+	old := s.filled("old", parameters{volume.ParamSubDir: "data", volume.ParamOnDelete: "retain"})
+	s.drop(old.ID)
+	fresh := s.make("new", parameters{volume.ParamSubDir: "data", volume.ParamOnExisting: "adopt"})
+	deleting := old.ID
+	deleting.Policy = volume.Delete
+	s.drop(deleting)
+	s.content("data/file", "old")
+	s.holds(fresh)
+	// A record without its reservation comes from a call that lost the race for the directory.
+	data, err := volume.Record{Version: 1, Name: "old", Dir: "data", Policy: volume.Delete, Created: now}.Marshal()
+	s.must(err)
+	s.write(volume.Reserved+"/volumes/old.json", string(data))
+	s.drop(deleting)
+	s.content("data/file", "old")
+	s.holds(fresh)
+}
+
+func (s *suite) recordsPolicyCounts() {
+	a := s.filled("a", parameters{volume.ParamOnDelete: "retain"})
+	a.ID.Policy = volume.Delete
+	s.drop(a.ID)
+	s.content("a/file", "a")
+	s.root("a")
+	// A torn record says nothing, then the handle counts.
+	b := s.filled("b", parameters{volume.ParamOnDelete: "archive"})
+	s.must(s.fs.Remove(s.ctx, volume.Reserved+"/volumes/b.json"))
+	s.write(volume.Reserved+"/volumes/b.json", "{")
+	s.drop(b.ID)
+	s.content("archived-b/file", "b")
+	s.holds()
+}
+
+// trashOfOthers: what a process left in the trash is removed by the next.
+func (s *suite) trashOfOthers() {
+	s.make("a", nil)
+	s.mkdir(volume.Reserved + "/trash/left/sub")
+	s.write(volume.Reserved+"/trash/left/sub/file", "x")
+	s.symlink("../../a", volume.Reserved+"/trash/link")
+	s.write("a/file", "kept")
+	s.start()
+	_, err := s.Manager.Space(s.ctx, here)
+	s.must(err)
+	s.purged()
+	s.content("a/file", "kept")
+}

@@ -1,0 +1,51 @@
+// Package sharetest judges whether volumes are kept on a share as pkg/share promises.
+//
+// The promise is a suite that runs on any share: one in memory, and one of each real server through pkg/nfs.
+package sharetest
+
+import (
+	"testing"
+
+	"github.com/nfs-csi/nfs-csi/pkg/share"
+)
+
+// Run judges a [share.Manager] on the shares that open returns. Each call of open must answer an empty share of its
+// own; more than one may be in use at once.
+func Run(t *testing.T, open func(t *testing.T) share.FS) {
+	tests := []struct {
+		name string
+		run  func(s *suite)
+	}{
+		{"CreateMakesExactly", (*suite).createMakesExactly},
+		{"CreateTwice", (*suite).createTwice},
+		{"CreateOtherSize", (*suite).createOtherSize},
+		{"CreateNested", (*suite).createNested},
+		{"CreateWhereTaken", (*suite).createWhereTaken},
+		{"CreateKeepsFirstDirectory", (*suite).createKeepsFirstDirectory},
+		{"CreateOverTornRecord", (*suite).createOverTornRecord},
+		{"Adopt", (*suite).adopt},
+		{"AdoptRefuses", (*suite).adoptRefuses},
+		{"HostileLayout", (*suite).hostileLayout},
+		{"Delete", (*suite).delete},
+		{"DeleteRetain", (*suite).deleteRetain},
+		{"DeleteArchive", (*suite).deleteArchive},
+		{"ArchiveReplacesNothing", (*suite).archiveReplacesNothing},
+		{"ArchiveOutsideVolumes", (*suite).archiveOutsideVolumes},
+		{"ArchiveLongNames", (*suite).archiveLongNames},
+		{"DeleteWithoutRecord", (*suite).deleteWithoutRecord},
+		{"DeleteRefuses", (*suite).deleteRefuses},
+		{"DeleteLeavesOthers", (*suite).deleteLeavesOthers},
+		{"RecordsPolicyCounts", (*suite).recordsPolicyCounts},
+		{"TrashOfOthers", (*suite).trashOfOthers},
+		{"Get", (*suite).get},
+		{"List", (*suite).list},
+		{"ListPassesOverRubbish", (*suite).listPassesOverRubbish},
+		{"Space", (*suite).space},
+		{"ManyAtOnce", (*suite).manyAtOnce},
+		{"OneDirectoryManyVolumes", (*suite).oneDirectoryManyVolumes},
+		{"OneNameManyCalls", (*suite).oneNameManyCalls},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { tt.run(newSuite(t, open)) })
+	}
+}
