@@ -97,7 +97,7 @@ func subject(r any) []slog.Attr {
 	var a []slog.Attr
 	add := func(key, value string) {
 		if value != "" {
-			a = append(a, slog.String(key, value))
+			a = append(a, slog.String(key, shorten(value)))
 		}
 	}
 	if r, ok := r.(interface{ GetVolumeId() string }); ok {
@@ -113,6 +113,16 @@ func subject(r any) []slog.Attr {
 		add("target", r.GetVolumePath())
 	}
 	return a
+}
+
+// maxLogged bounds what one request can put into one field of the log, in bytes: handles are free text.
+const maxLogged = 512
+
+func shorten(s string) string {
+	if len(s) <= maxLogged {
+		return s
+	}
+	return s[:maxLogged] + "..."
 }
 
 func shortName(fullMethod string) string {

@@ -166,6 +166,19 @@ func TestSecretsAreNotLogged(t *testing.T) {
 	}
 }
 
+// A handle of any length takes one short line.
+func TestLogLinesAreShort(t *testing.T) {
+	var out logged
+	log := slog.New(slog.NewJSONHandler(&out, nil))
+	c := driver.Calls{Log: log}.Controller(driver.NewController(new(drivertest.Volumes), volume.Defaults{}, log))
+	if _, err := c.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: strings.Repeat("x\n", 1<<20)}); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.lines.String(); len(text) > 4096 || strings.Count(text, "\n") != 2 {
+		t.Errorf("%d bytes in %d lines logged", len(text), strings.Count(text, "\n"))
+	}
+}
+
 // A call without a deadline gets one; one with a deadline keeps it.
 func TestDeadline(t *testing.T) {
 	volumes := new(drivertest.Volumes)

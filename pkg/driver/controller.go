@@ -50,7 +50,7 @@ func (c *Controller) DeleteVolume(ctx context.Context, r *csi.DeleteVolumeReques
 	}
 	id, err := volume.ParseID(r.GetVolumeId())
 	if err != nil {
-		c.log.WarnContext(ctx, "volume is left as it is: its ID names no directory that this driver may delete", "volume", r.GetVolumeId(), "err", err)
+		c.log.WarnContext(ctx, "volume is left as it is: its ID names no directory that this driver may delete", "volume", shorten(r.GetVolumeId()), "err", shorten(oneLine(err)))
 		return &csi.DeleteVolumeResponse{}, nil
 	}
 	options := secretOptions(r.GetSecrets())

@@ -31,8 +31,13 @@ type fixture struct {
 
 func newFixture(t *testing.T) fixture {
 	t.Helper()
+	return newFixtureWith(t, driver.Calls{})
+}
+
+func newFixtureWith(t *testing.T, calls driver.Calls) fixture {
+	t.Helper()
 	f := fixture{volumes: new(drivertest.Volumes), mounter: new(drivertest.Mounter)}
-	log := drivertest.Log(t)
+	calls.Log = drivertest.Log(t)
 	identity, err := driver.NewIdentity(driver.DefaultName, "v1")
 	if err != nil {
 		t.Fatal(err)
@@ -43,9 +48,9 @@ func newFixture(t *testing.T) fixture {
 	}
 	conn := drivertest.Serve(t, driver.Services{
 		Identity:   identity,
-		Controller: driver.NewController(f.volumes, volume.Defaults{}, log),
+		Controller: driver.NewController(f.volumes, volume.Defaults{}, calls.Log),
 		Node:       node,
-	}, driver.Calls{Log: log})
+	}, calls)
 	f.IdentityClient, f.ControllerClient, f.NodeClient = csi.NewIdentityClient(conn), csi.NewControllerClient(conn), csi.NewNodeClient(conn)
 	return f
 }
