@@ -9,8 +9,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,8 +43,8 @@ func real(t *testing.T, exportVariable string) under {
 	}
 	log := drivertest.Log(t)
 	manager := share.NewManager(share.Config{
-		Open: func(ctx context.Context, l volume.Location, _ []string) (share.FS, io.Closer, error) {
-			f, err := nfs.Open(ctx, nfs.Config{Server: l.Server, Export: l.Share, ActAsOwner: true, Log: log})
+		Open: func(ctx context.Context, l volume.Location, options []string) (share.FS, io.Closer, error) {
+			f, err := nfs.Open(ctx, nfs.Config{Server: l.Server, Export: l.Share, Versions: versions(options), ActAsOwner: true, Log: log})
 			if err != nil {
 				return nil, nil, err
 			}
@@ -60,8 +62,20 @@ func real(t *testing.T, exportVariable string) under {
 	return under{volumes: manager, mounter: mount.New(mount.Config{Log: log, Preflight: preflight}), share: l}
 }
 
-func preflight(ctx context.Context, server, path string, _ []string) error {
-	return nfs.Probe(ctx, nfs.Config{Server: server, Export: path})
+func preflight(ctx context.Context, server, path string, options []string) error {
+	return nfs.Probe(ctx, nfs.Config{Server: server, Export: path, Versions: versions(options)})
+}
+
+// versions reads vers= for our own client; nil, all it has, where there is none or one that only the kernel has.
+func versions(options []string) []nfs.Version {
+	for _, o := range options {
+		if name, ok := strings.CutPrefix(o, "vers="); ok {
+			if v, err := nfs.ParseVersion(name); err == nil {
+				return []nfs.Version{v}
+			}
+		}
+	}
+	return nil
 }
 
 func classify(err error) error {
@@ -139,16 +153,28 @@ func TestContracts(t *testing.T) {
 	nothingLeft(t, u)
 }
 
-// One volume from its making to its end, with data: written by a user who is not root through one mount, read through a
-// read-only one, and gone after the deletion.
+// One volume from its making to its end, with data, over each version of NFS: written by a user who is not root through
+// one mount, read through a read-only one, and gone after the deletion.
 func TestVolumeLife(t *testing.T) {
-	u := real(t, "NFS_TEST_EXPORT")
+	for _, version := range []string{"4.2", "4.1", "4.0", "3"} {
+		t.Run(version, func(t *testing.T) {
+			u := real(t, "NFS_TEST_EXPORT")
+			volumeLife(t, u, version)
+			nothingLeft(t, u)
+		})
+	}
+}
+
+func volumeLife(t *testing.T, u under, version string) {
 	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the user who writes must get there
+		t.Fatal(err)
+	}
 	controllerEndpoint, nodeEndpoint := serve(t, dir, u)
 	controller, node := csi.NewControllerClient(drivertest.Dial(t, controllerEndpoint)), csi.NewNodeClient(drivertest.Dial(t, nodeEndpoint))
 	capability := func(mode csi.VolumeCapability_AccessMode_Mode) *csi.VolumeCapability {
 		return &csi.VolumeCapability{
-			AccessType: &csi.VolumeCapability_Mount{Mount: &csi.VolumeCapability_MountVolume{MountFlags: []string{"hard", "noatime"}}},
+			AccessType: &csi.VolumeCapability_Mount{Mount: &csi.VolumeCapability_MountVolume{MountFlags: []string{"vers=" + version, "noatime"}}},
 			AccessMode: &csi.VolumeCapability_AccessMode{Mode: mode},
 		}
 	}
@@ -176,8 +202,8 @@ func TestVolumeLife(t *testing.T) {
 	if data, err := os.ReadFile(filepath.Join(two, "file")); err != nil || string(data) != "data" {
 		t.Errorf("read %q, %v", data, err)
 	}
-	if err := os.WriteFile(filepath.Join(two, "file"), nil, 0o600); err == nil {
-		t.Error("a read-only publication can be written")
+	if err := os.WriteFile(filepath.Join(two, "file"), nil, 0o600); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("writing to a read-only publication: %v", err)
 	}
 	for _, target := range []string{one, two} {
 		stats, err := node.NodeGetVolumeStats(t.Context(), &csi.NodeGetVolumeStatsRequest{VolumeId: v.GetVolumeId(), VolumePath: target})
@@ -194,5 +220,15 @@ func TestVolumeLife(t *testing.T) {
 	if _, err := controller.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: v.GetVolumeId()}); err != nil {
 		t.Error(err)
 	}
-	nothingLeft(t, u)
+}
+
+// writeAs writes a file as a user without any privilege.
+func writeAs(t *testing.T, uid uint32, file, data string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `cat > "$1"`, "sh", file)
+	cmd.Stdin = strings.NewReader(data)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("writing %s as user %d: %v\n%s", file, uid, err, out)
+	}
 }
