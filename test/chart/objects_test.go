@@ -2,6 +2,7 @@ package chart_test
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -158,7 +159,7 @@ func TestClassesThatNameNoExportAreLeftOut(t *testing.T) {
 		"":                            nil,
 		"nfs: {server: a, share: /b}": {"nfs"},
 		"storageClasses: [{name: x, parameters: {server: a, share: /b}}, {name: z}]":             {"x"},
-		"nfs: {share: /b}\nstorageClasses: [{name: x, parameters: {server: a}}]":                 {"x"},
+		"nfs: {server: c, share: /b}\nstorageClasses: [{name: x, parameters: {server: a}}]":      {"x"},
 		"nfs: {server: a, share: /b}\nstorageClasses: [{name: x, create: false}, {name: z}]":     {"z"},
 		"storageClasses: [{name: x, parameters: {server: a, share: /b}, create: false}]":         nil,
 		"nfs: {server: a, share: /b}\nstorageClasses: []":                                        nil,
@@ -191,6 +192,23 @@ func TestLongNames(t *testing.T) {
 	for _, name := range []string{one[*appsv1.Deployment](t, all).Name, one[*appsv1.DaemonSet](t, all).Name} {
 		if errs := validation.IsDNS1123Label(name); len(errs) > 0 {
 			t.Errorf("%s: %v", name, errs)
+		}
+	}
+}
+
+// The chart, the program and the README give the driver one name.
+func TestTheDriversNameIsTheProgramsDefault(t *testing.T) {
+	name := one[*storagev1.CSIDriver](t, objects(t, "")).Name
+	for file, want := range map[string]string{
+		"cmd/nfs-csi/run.go": fmt.Sprintf("defaultDriverName = %q", name),
+		"README.md":          "provisioner: " + name,
+	} {
+		text, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s has no %s", file, want)
 		}
 	}
 }

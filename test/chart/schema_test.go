@@ -57,9 +57,11 @@ func TestMistakesAreRefusedInWords(t *testing.T) {
 		// Mistakes between values, which the templates find.
 		{"storageClasses: [{name: a}, {name: a}]", "storageClasses", `two classes are named "a"`},
 		{"storageClasses: [{name: a, default: true}, {name: b, default: true}]", "storageClasses", "a, b are all the default class"},
-		{"nfs: {server: a}", "storageClasses", `class "nfs" has a server but no share: set it in the class's parameters, or nfs.share for all classes`},
+		{"nfs: {server: a}", "nfs.share is empty", "give both, or neither"},
+		{"nfs: {share: /a}", "nfs.server is empty", "give both, or neither"},
+		{"storageClasses: [{name: a, parameters: {server: b}}]", "storageClasses", `class "a" has a server but no share: set it in the class's parameters`},
 		{"storageClasses: [{name: a, parameters: {Share: /b}}]", "'/storageClasses/0/parameters'", "'Share' not allowed"},
-		{"storageClasses: [{name: a, parameters: {share: /b}}]", "storageClasses", `class "a" has a share but no server: set it in the class's parameters, or nfs.server for all classes`},
+		{"storageClasses: [{name: a, parameters: {share: /b}}]", "storageClasses", `class "a" has a share but no server: set it in the class's parameters`},
 		{"controller: {hostNetwork: true}\nmetrics: {controllerPort: 9809}", "metrics.controllerPort", "must differ"},
 		{"metrics: {podMonitor: {enabled: true}}", "metrics.podMonitor.enabled", "needs metrics.enabled"},
 	} {

@@ -1,5 +1,7 @@
 {{/* What a schema cannot say: mistakes between values. */}}
 {{- define "nfs-csi.checks" -}}
+{{- if and .Values.nfs.server (not .Values.nfs.share) }}{{ fail "nfs.share is empty and nfs.server is not: give both, or neither" }}{{ end -}}
+{{- if and .Values.nfs.share (not .Values.nfs.server) }}{{ fail "nfs.server is empty and nfs.share is not: give both, or neither" }}{{ end -}}
 {{- $names := list -}}
 {{- $defaults := list -}}
 {{- range .Values.storageClasses -}}

@@ -81,8 +81,10 @@ Parameter names are case-insensitive to the driver, and so they are here.
 {{- if eq (lower $key) "share" }}{{ $share = $value }}{{ end -}}
 {{- end -}}
 {{- if and $server $share }}yes
-{{- else if or $server $share }}
-{{- fail (printf "storageClasses: class %q has %s but no %s: set it in the class's parameters, or nfs.%s for all classes" .class.name (ternary "a server" "a share" (not (not $server))) (ternary "share" "server" (not (not $server))) (ternary "share" "server" (not (not $server)))) -}}
+{{- else if $server -}}
+{{- fail (printf "storageClasses: class %q has a server but no share: set it in the class's parameters" .class.name) -}}
+{{- else if $share -}}
+{{- fail (printf "storageClasses: class %q has a share but no server: set it in the class's parameters" .class.name) -}}
 {{- end -}}
 {{- end -}}
 
