@@ -62,7 +62,8 @@ func (f *FS) Mkdir(ctx context.Context, name string, perm fs.FileMode, uid, gid 
 	path, err := splitNew(name)
 	mode := file.Bits(perm)
 	return f.call(ctx, "mkdir", err, func() error {
-		return f.client.Mkdir(ctx, &f.cred, path, file.Set{Mode: &mode, UID: uid, GID: gid})
+		want := file.Set{Mode: &mode, UID: uid, GID: gid}
+		return f.settleMkdir(ctx, path, want, f.client.Mkdir(ctx, &f.cred, path, want))
 	}, name)
 }
 
@@ -159,7 +160,7 @@ func (f *FS) Chown(ctx context.Context, name string, uid, gid int) error {
 func (f *FS) Symlink(ctx context.Context, target, name string) error {
 	path, err := splitNew(name)
 	return f.call(ctx, "symlink", err, func() error {
-		return f.client.Symlink(ctx, &f.cred, target, path)
+		return f.settleSymlink(ctx, target, path, f.client.Symlink(ctx, &f.cred, target, path))
 	}, name)
 }
 
@@ -193,7 +194,8 @@ func (f *FS) ReadFile(ctx context.Context, name string, limit int64) ([]byte, er
 func (f *FS) CreateFile(ctx context.Context, name string, data []byte, perm fs.FileMode) error {
 	path, err := splitNew(name)
 	return f.call(ctx, "create", err, func() error {
-		return f.client.CreateFile(ctx, &f.cred, path, data, file.Bits(perm))
+		err := f.client.CreateFile(ctx, &f.cred, path, data, file.Bits(perm))
+		return f.settleCreate(ctx, path, data, err)
 	}, name)
 }
 
@@ -206,7 +208,7 @@ func (f *FS) Rename(ctx context.Context, oldname, newname string) error {
 		err = errTo
 	}
 	return f.call(ctx, "rename", err, func() error {
-		return f.client.Rename(ctx, &f.cred, from, to)
+		return f.settleRename(ctx, to, f.client.Rename(ctx, &f.cred, from, to))
 	}, oldname, newname)
 }
 
@@ -214,7 +216,7 @@ func (f *FS) Rename(ctx context.Context, oldname, newname string) error {
 func (f *FS) Remove(ctx context.Context, name string) error {
 	path, err := splitNew(name)
 	return f.call(ctx, "remove", err, func() error {
-		return f.client.Remove(ctx, &f.cred, path)
+		return settleRemove(f.client.Remove(ctx, &f.cred, path))
 	}, name)
 }
 

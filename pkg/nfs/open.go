@@ -78,7 +78,7 @@ func openVersion(ctx context.Context, c Config, v Version, export []string) (*FS
 	case V41, V42:
 		err = f.open4(ctx, c, uint32(v%10), export)
 	case V3:
-		err = f.open3(ctx, c, export)
+		err = f.open3(ctx, c)
 	default:
 		err = fmt.Errorf("NFS version %v: %w", v, fs.ErrInvalid)
 	}

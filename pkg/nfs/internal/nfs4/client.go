@@ -19,6 +19,7 @@ const (
 	maxTries     = 6                // of one request over lost connections, and of one compound over lost sessions
 	setupTimeout = 20 * time.Second // of making a session; servers may delay it while they drop the old one
 	closeTimeout = time.Second      // of saying goodbye
+	undoTimeout  = 5 * time.Second  // of taking back what could not be finished
 )
 
 // Config is what a Client needs to know.

@@ -151,7 +151,7 @@ func (r *results) take() error {
 		return r.d.Err()
 	}
 	if code != status.OK {
-		return &status.Error{Version: 4, Op: opNames[op], Code: code}
+		return &status.Error{Version: 4, Op: opNames[op], Code: code, Resent: r.resent}
 	}
 	return nil
 }

@@ -63,9 +63,6 @@ func (c *Client) Mkdir(ctx context.Context, cred *rpc.Credential, path []string,
 		return err
 	}
 	if err := r.pass(opCreate); err != nil {
-		if r.resent && status.Is(err, status.Exist) {
-			return c.adoptDir(ctx, cred, path, want, err)
-		}
 		return err
 	}
 	r.skip(opCreate)
@@ -74,25 +71,12 @@ func (c *Client) Mkdir(ctx context.Context, cred *rpc.Credential, path []string,
 		_, err = c.Setattr(ctx, cred, path, mode)
 	}
 	if err != nil {
-		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), setupTimeout)
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 		defer cancel()
 		if undone := c.Remove(undo, cred, path); undone != nil {
 			c.log.Warn("removing a directory that could not be made as wanted", "err", undone)
 		}
 	}
-	return err
-}
-
-// adoptDir decides whether the directory that is in the way is our own, made by a request whose answer was lost.
-func (c *Client) adoptDir(ctx context.Context, cred *rpc.Credential, path []string, want file.Set, exist error) error {
-	page, attr, err := c.list(ctx, cred, path, file.Cookie{})
-	if err != nil || len(page.Entries) > 0 {
-		return exist
-	}
-	if attr.UID != cred.UID && (want.UID < 0 || attr.UID != uint32(want.UID)) && !attr.OwnerNamed {
-		return exist
-	}
-	_, err = c.Setattr(ctx, cred, path, want)
 	return err
 }
 
@@ -109,13 +93,7 @@ func (c *Client) Symlink(ctx context.Context, cred *rpc.Credential, target strin
 	if err != nil {
 		return err
 	}
-	err = r.end()
-	if r.resent && status.Is(err, status.Exist) {
-		if got, look := c.Readlink(ctx, cred, path); look == nil && got == target {
-			return nil
-		}
-	}
-	return err
+	return r.end()
 }
 
 // Readlink returns a link's target.
@@ -148,12 +126,7 @@ func (c *Client) Remove(ctx context.Context, cred *rpc.Credential, path []string
 	if err != nil {
 		return err
 	}
-	removing := r.failed() == len(r.ops)-1
-	err = r.end()
-	if r.resent && removing && status.Is(err, status.NoEnt) {
-		return nil // by the request whose answer was lost
-	}
-	return err
+	return r.end()
 }
 
 // Rename moves a name.
@@ -181,11 +154,6 @@ func (c *Client) Rename(ctx context.Context, cred *rpc.Credential, from, to []st
 	}
 	renaming := r.failed() == len(r.ops)-1
 	err = r.end()
-	if r.resent && renaming && status.Is(err, status.NoEnt) {
-		if _, look := c.Getattr(ctx, cred, to); look == nil {
-			return nil // by the request whose answer was lost
-		}
-	}
 	if renaming && status.Is(err, status.Exist) {
 		return c.occupied(ctx, cred, to, err)
 	}

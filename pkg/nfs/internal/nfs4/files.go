@@ -139,9 +139,6 @@ func (c *Client) CreateFile(ctx context.Context, cred *rpc.Credential, path []st
 	}
 	open, err := r.open()
 	if err != nil {
-		if r.resent && status.Is(err, status.Exist) {
-			return c.adoptFile(ctx, cred, path, data, err)
-		}
 		return err
 	}
 	handle, err := r.handle()
@@ -165,7 +162,7 @@ func (c *Client) CreateFile(ctx context.Context, cred *rpc.Credential, path []st
 
 // finish closes a file that is still open, and removes it when it could not be written.
 func (c *Client) finish(ctx context.Context, cred *rpc.Credential, path []string, h file.Handle, open stateID, failure error) error {
-	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), setupTimeout)
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	r, err := c.do(undo, cred, func(b *compound) {
 		b.putFH(h)
@@ -184,15 +181,6 @@ func (c *Client) finish(ctx context.Context, cred *rpc.Credential, path []string
 		c.log.Warn("removing a file that could not be written", "err", err)
 	}
 	return failure
-}
-
-// adoptFile decides whether the file that is in the way is our own, made by a request whose answer was lost.
-func (c *Client) adoptFile(ctx context.Context, cred *rpc.Credential, path []string, data []byte, exist error) error {
-	got, err := c.ReadFile(ctx, cred, path, int64(len(data)))
-	if err != nil || string(got) != string(data) || len(data) == 0 {
-		return exist
-	}
-	return nil
 }
 
 func (c *Client) id() uint64 {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -63,10 +65,16 @@ type Error struct {
 	Version int    // of the protocol: 3 or 4
 	Op      string // procedure or operation, e.g. "LOOKUP"
 	Code    Code
+	// Resent tells that the request was sent before over a connection that was lost, and may have been done then: the
+	// answer may be about our own doing.
+	Resent bool
 }
 
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s: %s", e.Op, e.Code.Name(e.Version))
+	if e.Op == "MNT" {
+		text = strings.Replace(text, "NFS3ERR_", "MNT3ERR_", 1)
+	}
 	if e.Code == Moved {
 		text += " (the export has moved to another server: use that server)"
 	}
@@ -129,6 +137,15 @@ func Is(err error, codes ...Code) bool {
 		}
 	}
 	return false
+}
+
+// MaybeOurs tells whether op answered code to a request that may have been done before.
+func MaybeOurs(err error, code Code, ops ...string) bool {
+	var e *Error
+	if !errors.As(err, &e) || !e.Resent || e.Code != code {
+		return false
+	}
+	return slices.Contains(ops, e.Op)
 }
 
 // Later tells whether the server asks to be asked again.

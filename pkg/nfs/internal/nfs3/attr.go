@@ -1,0 +1,87 @@
+package nfs3
+
+import (
+	"io/fs"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/xdr"
+)
+
+// File types (ftype3).
+var types = map[uint32]fs.FileMode{
+	1: 0, 2: fs.ModeDir, 3: fs.ModeDevice, 4: fs.ModeDevice | fs.ModeCharDevice, 5: fs.ModeSymlink, 6: fs.ModeSocket,
+	7: fs.ModeNamedPipe,
+}
+
+func decodeAttr(d *xdr.Decoder) file.Attr {
+	var a file.Attr
+	kind := d.Uint32()
+	var known bool
+	if a.Type, known = types[kind]; !known {
+		d.Fail("file type %d", kind)
+	}
+	a.Mode = d.Uint32() & 0o7777
+	a.Nlink = d.Uint32()
+	a.UID, a.GID = d.Uint32(), d.Uint32()
+	a.Size = d.Uint64()
+	d.Fixed(8 + 8) // used, rdev
+	a.FSID.Major = d.Uint64()
+	a.FileID = d.Uint64()
+	d.Fixed(8) // atime
+	a.Mtime, a.Ctime = decodeTime(d), decodeTime(d)
+	return a
+}
+
+func decodeTime(d *xdr.Decoder) time.Time {
+	sec, nsec := d.Uint32(), d.Uint32()
+	return time.Unix(int64(sec), int64(nsec))
+}
+
+func postOpAttr(d *xdr.Decoder) (a file.Attr, ok bool) {
+	if ok = d.Bool(); ok {
+		a = decodeAttr(d)
+	}
+	return a, ok
+}
+
+func postOpHandle(d *xdr.Decoder) file.Handle {
+	if !d.Bool() {
+		return ""
+	}
+	return file.Handle(d.String(maxHandle))
+}
+
+// skipWcc passes over wcc_data and returns the attributes after the call, where the server sent them.
+func skipWcc(d *xdr.Decoder) (file.Attr, bool) {
+	if d.Bool() {
+		d.Fixed(8 + 8 + 8)
+	}
+	return postOpAttr(d)
+}
+
+// How SETATTR sets a time.
+const (
+	timeKeep   = 0
+	timeServer = 1
+)
+
+// encodeSet writes a sattr3; times is timeKeep or timeServer.
+func encodeSet(e *xdr.Encoder, set file.Set, times uint32) {
+	optional := func(v int64) {
+		e.Bool(v >= 0)
+		if v >= 0 {
+			e.Uint32(uint32(v))
+		}
+	}
+	mode := int64(-1)
+	if set.Mode != nil {
+		mode = int64(*set.Mode)
+	}
+	optional(mode)
+	optional(int64(set.UID))
+	optional(int64(set.GID))
+	e.Bool(false) // size
+	e.Uint32(times)
+	e.Uint32(times)
+}

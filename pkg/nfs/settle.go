@@ -1,0 +1,76 @@
+package nfs
+
+import (
+	"context"
+	"slices"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
+)
+
+// When a connection breaks after a request was sent and the server has no memory of it (always in version 3; in version
+// 4 when the session was lost too), the request is sent again and "exists" or "not found" may be its own first doing.
+// The functions here look before they believe it.
+
+// settleMkdir takes an empty directory that belongs to us for our own.
+func (f *FS) settleMkdir(ctx context.Context, path []string, want file.Set, err error) error {
+	if !status.MaybeOurs(err, status.Exist, "CREATE", "MKDIR") {
+		return err
+	}
+	attr, look := f.client.Getattr(ctx, &f.cred, path)
+	if look != nil || !attr.IsDir() || !f.ours(attr, want) {
+		return err
+	}
+	page, look := f.client.List(ctx, &f.cred, path, file.Cookie{})
+	if look != nil || len(page.Entries) > 0 {
+		return err
+	}
+	_, err = f.client.Setattr(ctx, &f.cred, path, want)
+	return err
+}
+
+// ours tells whether we could have made something that has this owner.
+func (f *FS) ours(attr file.Attr, want file.Set) bool {
+	return attr.OwnerNamed || attr.UID == f.cred.UID || want.UID >= 0 && attr.UID == uint32(want.UID)
+}
+
+// settleSymlink takes a link that holds what ours should for our own.
+func (f *FS) settleSymlink(ctx context.Context, target string, path []string, err error) error {
+	if !status.MaybeOurs(err, status.Exist, "CREATE", "SYMLINK") {
+		return err
+	}
+	if got, look := f.client.Readlink(ctx, &f.cred, path); look == nil && got == target {
+		return nil
+	}
+	return err
+}
+
+// settleCreate takes a file with exactly our content for our own; an empty file could be anybody's.
+func (f *FS) settleCreate(ctx context.Context, path []string, data []byte, err error) error {
+	if !status.MaybeOurs(err, status.Exist, "OPEN") || len(data) == 0 {
+		return err
+	}
+	if got, look := f.client.ReadFile(ctx, &f.cred, path, int64(len(data))); look == nil && slices.Equal(got, data) {
+		return nil
+	}
+	return err
+}
+
+// settleRemove takes a name that is gone for removed by us.
+func settleRemove(err error) error {
+	if status.MaybeOurs(err, status.NoEnt, "REMOVE", "RMDIR") {
+		return nil
+	}
+	return err
+}
+
+// settleRename takes a name that is gone, while there is something under the new name, for moved by us.
+func (f *FS) settleRename(ctx context.Context, to []string, err error) error {
+	if !status.MaybeOurs(err, status.NoEnt, "RENAME") {
+		return err
+	}
+	if _, look := f.client.Getattr(ctx, &f.cred, to); look == nil {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,125 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs"
+	"github.com/nfs-csi/nfs-csi/test/nfsserver"
+)
+
+// bench opens the plain export of a ganesha with each version.
+func bench(b *testing.B, run func(b *testing.B, f *nfs.FS)) {
+	g := nfsserver.StartGanesha(b)
+	for _, v := range versions {
+		b.Run("v"+v.String(), func(b *testing.B) {
+			f, err := nfs.Open(b.Context(), nfs.Config{Server: g.Host, Export: g.Export, Versions: []nfs.Version{v}, Dial: g.Dial})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			dir := "bench-" + v.String()
+			if err := f.Mkdir(b.Context(), dir, 0o777, -1, -1); err != nil {
+				b.Fatal(err)
+			}
+			run(b, f)
+			if err := f.RemoveAll(context.Background(), dir); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// names gives every iteration of every run a name of its own.
+type names struct{ next atomic.Int64 }
+
+func (n *names) in(f *nfs.FS) string { return fmt.Sprintf("bench-%v/%d", f.Version(), n.next.Add(1)) }
+
+func BenchmarkMkdir(b *testing.B) {
+	var n names
+	bench(b, func(b *testing.B, f *nfs.FS) {
+		b.Run("serial", func(b *testing.B) {
+			for b.Loop() {
+				if err := f.Mkdir(b.Context(), n.in(f), 0o777, -1, -1); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("64", func(b *testing.B) {
+			b.SetParallelism(32)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := f.Mkdir(b.Context(), n.in(f), 0o777, -1, -1); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	})
+}
+
+func BenchmarkCreateFile(b *testing.B) {
+	var n names
+	data := make([]byte, 512)
+	bench(b, func(b *testing.B, f *nfs.FS) {
+		for b.Loop() {
+			if err := f.CreateFile(b.Context(), n.in(f), data, 0o644); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkRemoveAll removes 20,000 files in 200 directories.
+func BenchmarkRemoveAll(b *testing.B) {
+	var n names
+	bench(b, func(b *testing.B, f *nfs.FS) {
+		for b.Loop() {
+			b.StopTimer()
+			top := n.in(f)
+			if err := plant(b.Context(), f, top, 200, 100); err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
+			if err := f.RemoveAll(b.Context(), top); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(20_000*float64(b.N)/b.Elapsed().Seconds(), "files/s")
+	})
+}
+
+// plant makes a tree of directories with files, many at once.
+func plant(ctx context.Context, f *nfs.FS, top string, dirs, files int) error {
+	if err := f.Mkdir(ctx, top, 0o777, -1, -1); err != nil {
+		return err
+	}
+	errs := make([]error, 16)
+	var wg sync.WaitGroup
+	for w := range errs {
+		wg.Go(func() {
+			for d := w; d < dirs && errs[w] == nil; d += len(errs) {
+				errs[w] = plantDir(ctx, f, fmt.Sprintf("%s/%d", top, d), files)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func plantDir(ctx context.Context, f *nfs.FS, dir string, files int) error {
+	if err := f.Mkdir(ctx, dir, 0o777, -1, -1); err != nil {
+		return err
+	}
+	for i := range files {
+		if err := f.CreateFile(ctx, fmt.Sprintf("%s/%d", dir, i), nil, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
