@@ -24,9 +24,11 @@ type creation struct {
 	seen    state
 	record  volume.Record
 
-	dropRecord, dropLink, dropDir bool
-	dropParents                   []volume.Dir // outermost first
-	linked                        volume.Dir   // what this call reserved
+	dropRecord, dropLink bool
+	dropDir              bool         // this call made it
+	dropEmpty            bool         // an earlier call made it; it may have been used since
+	dropParents          []volume.Dir // outermost first
+	linked               volume.Dir   // what this call reserved
 }
 
 // create makes the volume that r asks for, or finds it made; id is r's, now the time for its record.
@@ -54,7 +56,7 @@ func newRecord(r volume.Request, id volume.ID, now time.Time) volume.Record {
 
 // try does it once. What is left after an error is either nothing, or the error says to try again.
 func (c *creation) try(ctx context.Context) error {
-	c.dropRecord, c.dropLink = false, false
+	c.dropRecord, c.dropLink, c.dropEmpty = false, false, false
 	if err := c.layout.ensure(ctx, c.fs); err != nil {
 		return err
 	}
@@ -128,6 +130,7 @@ func (c *creation) resume(ctx context.Context) error {
 	switch {
 	case c.seen.above != "":
 		c.dropRecord, c.dropLink = true, true
+		c.dropEmpty = c.seen.info != nil && c.seen.info.IsDir() && !c.request.Class.Adopt
 		return c.nested(c.seen.above)
 	case c.seen.info == nil:
 		c.dropRecord, c.dropLink = true, true // there is nothing that they would speak of

@@ -92,7 +92,7 @@ func (s *share) aboveOwner(ctx context.Context, key string, dir volume.Dir) (str
 }
 
 // madeMeanwhile judges a directory that was not there when we looked and is there now that it is reserved for us. If
-// it is as we would have made it, it is our own: the reply to an earlier try of the same call was lost on the way.
+// it is as we would have made it, it is our own: another process, whose lease is over, makes the same volume.
 func (c *creation) madeMeanwhile(ctx context.Context) error {
 	dir, class := string(c.record.Dir), c.request.Class
 	info, err := c.lstat(ctx, dir)
@@ -168,7 +168,11 @@ func (c *creation) undo(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, p := range slices.Backward(c.dropParents) {
+	empty := c.dropParents
+	if c.dropEmpty {
+		empty = append(empty, c.record.Dir)
+	}
+	for _, p := range slices.Backward(empty) {
 		if err := c.remove(ctx, string(p)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
 			return err
 		}

@@ -144,7 +144,8 @@ func (s *suite) oneDirectoryManyVolumes() {
 		for _, err := range together(len(made), func(i int) (err error) {
 			r := s.request(fmt.Sprintf("v%d-%d", round, i), parameters{volume.ParamSubDir: dirs[i%len(dirs)]})
 			for {
-				if made[i], err = s.Create(s.ctx, r); !errors.Is(err, volume.ErrBusy) {
+				made[i], err = s.Create(s.ctx, r)
+				if !errors.Is(err, volume.ErrBusy) && !errors.Is(err, volume.ErrUnavailable) {
 					return err
 				}
 			}
