@@ -49,8 +49,8 @@ func TestTogetherStopsAtAnError(t *testing.T) {
 }
 
 func TestSamples(t *testing.T) {
-	got, err := samples(strings.NewReader("# HELP go_goroutines Number\n# TYPE go_goroutines gauge\ngo_goroutines 17\nx{a=\"b\"} 4\nprocess_resident_memory_bytes 1.5e+07\n"))
-	if err != nil || got["go_goroutines"] != 17 || got["process_resident_memory_bytes"] != 1.5e7 {
+	got, err := samples(strings.NewReader("# HELP go_goroutines Number\n# TYPE go_goroutines gauge\ngo_goroutines 17\nx{a=\"b c\"} 4\nx{a=\"d\"} 3\nprocess_resident_memory_bytes 1.5e+07\n"))
+	if err != nil || got["go_goroutines"] != 17 || got["x"] != 7 || got["process_resident_memory_bytes"] != 1.5e7 {
 		t.Errorf("samples: %v, %v", got, err)
 	}
 }
