@@ -67,3 +67,10 @@ func TestEnvironment(t *testing.T) {
 		})
 	}
 }
+
+func TestGoNFS(t *testing.T) {
+	g := nfsserver.StartGoNFS(t)
+	nfstest.Run(t, func(t *testing.T) nfstest.FS {
+		return open(t, nfs.Config{Server: g.Host, Export: g.Export, Port: g.Port, MountPort: g.Port, Versions: []nfs.Version{nfs.V3}})
+	}, nfstest.NoSpecialBits, nfstest.VagueErrors)
+}

@@ -84,9 +84,6 @@ func (s *suite) oneMakerWins() {
 		"link": func(i int) error { return s.fs.Symlink(s.ctx, fmt.Sprint(i), s.in("link")) },
 		"file": func(i int) error { return s.fs.CreateFile(s.ctx, s.in("file"), fmt.Append(nil, i), 0o644) },
 	}
-	if s.deviates(VagueErrors) { // such a server does not create exclusively either
-		delete(makers, "file")
-	}
 	for what, do := range makers {
 		winner := -1
 		for i, err := range each(16, do) {

@@ -67,7 +67,7 @@ type Deviation int
 
 const (
 	NoSpecialBits Deviation = iota // setuid, setgid and sticky are not kept
-	VagueErrors                    // some refusals are reported as an I/O error instead of their own
+	VagueErrors                    // some refusals are reported as an I/O error or as EACCES instead of their own
 )
 
 // Run judges the file systems that open returns. Each test opens one of its own and works in one directory of its

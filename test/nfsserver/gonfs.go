@@ -1,0 +1,153 @@
+//go:build linux
+
+package nfsserver
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-git/go-billy/v5"
+	gonfs "github.com/willscott/go-nfs"
+	"github.com/willscott/go-nfs/helpers"
+)
+
+// GoNFS is a running willscott/go-nfs: version 3 only, NFS and MOUNT on one port, no port mapper. It serves its
+// connections one request at a time, keeps no special mode bits and reports many refusals as I/O errors.
+type GoNFS struct {
+	Host   string
+	Port   int    // of both programs
+	Export string // any path is the same directory
+
+	listener *connections
+}
+
+// StartGoNFS serves a directory of its own until the test ends.
+func StartGoNFS(t testing.TB) *GoNFS {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gonfs.Log.SetLevel(gonfs.PanicLevel)
+	g := &GoNFS{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, Export: "/", listener: &connections{Listener: listener}}
+	handler := helpers.NewCachingHandler(&admitAll{Handler: helpers.NewNullAuthHandler(directory(t.TempDir()))}, 1<<16)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = gonfs.Serve(g.listener, handler) // ends with the listener's error
+	}()
+	t.Cleanup(func() {
+		listener.Close()
+		g.listener.closeAll()
+		<-served
+	})
+	return g
+}
+
+// connections remembers what was accepted: the server itself never hangs up.
+type connections struct {
+	net.Listener
+	mu       sync.Mutex
+	accepted []net.Conn
+}
+
+func (c *connections) Accept() (net.Conn, error) {
+	nc, err := c.Listener.Accept()
+	if err == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.accepted = append(c.accepted, nc)
+	}
+	return nc, err
+}
+
+func (c *connections) closeAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, nc := range c.accepted {
+		nc.Close()
+	}
+}
+
+// admitAll says that AUTH_SYS is welcome, and how large the file system is.
+type admitAll struct{ gonfs.Handler }
+
+func (h *admitAll) Mount(ctx context.Context, nc net.Conn, r gonfs.MountRequest) (gonfs.MountStatus, billy.Filesystem, []gonfs.AuthFlavor) {
+	status, fs, _ := h.Handler.Mount(ctx, nc, r)
+	return status, fs, []gonfs.AuthFlavor{gonfs.AuthFlavorUnix}
+}
+
+func (h *admitAll) FSStat(_ context.Context, fs billy.Filesystem, s *gonfs.FSStat) error {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(fs.Root(), &st); err != nil {
+		return err
+	}
+	block := uint64(st.Bsize)
+	s.TotalSize, s.FreeSize, s.AvailableSize = st.Blocks*block, st.Bfree*block, st.Bavail*block
+	return nil
+}
+
+// directory is a directory of this machine as go-nfs wants it. Stat is Lstat, because go-nfs looks with Stat whether a
+// name exists, and a dangling link does; Rename is the system's, because os.Rename replaces no directory.
+type directory string
+
+func (d directory) path(name string) string {
+	return filepath.Join(string(d), filepath.Join("/", name))
+}
+func (d directory) Join(elem ...string) string     { return filepath.Join(elem...) }
+func (d directory) Root() string                   { return string(d) }
+func (d directory) Remove(name string) error       { return os.Remove(d.path(name)) }
+func (d directory) Rename(from, to string) error   { return syscall.Rename(d.path(from), d.path(to)) }
+func (d directory) Symlink(target, n string) error { return os.Symlink(target, d.path(n)) }
+
+func (d directory) Stat(name string) (os.FileInfo, error)  { return d.Lstat(name) }
+func (d directory) Lstat(name string) (os.FileInfo, error) { return os.Lstat(d.path(name)) }
+func (d directory) Readlink(name string) (string, error)   { return os.Readlink(d.path(name)) }
+
+func (d directory) Chroot(name string) (billy.Filesystem, error) { return directory(d.path(name)), nil }
+func (d directory) Create(name string) (billy.File, error) {
+	return d.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
+}
+func (d directory) Open(name string) (billy.File, error)         { return d.OpenFile(name, os.O_RDONLY, 0) }
+func (d directory) TempFile(string, string) (billy.File, error)  { return nil, billy.ErrNotSupported }
+func (d directory) MkdirAll(name string, perm os.FileMode) error { return os.Mkdir(d.path(name), perm) }
+func (d directory) Chmod(name string, mode os.FileMode) error    { return os.Chmod(d.path(name), mode) }
+func (d directory) Lchown(name string, uid, gid int) error       { return os.Lchown(d.path(name), uid, gid) }
+func (d directory) Chown(name string, uid, gid int) error        { return os.Lchown(d.path(name), uid, gid) }
+func (d directory) Chtimes(name string, atime, mtime time.Time) error {
+	return os.Chtimes(d.path(name), atime, mtime)
+}
+
+func (d directory) OpenFile(name string, flag int, perm os.FileMode) (billy.File, error) {
+	f, err := os.OpenFile(d.path(name), flag|syscall.O_NOFOLLOW, perm)
+	if err != nil {
+		return nil, err
+	}
+	return openFile{f}, nil
+}
+
+func (d directory) ReadDir(name string) ([]os.FileInfo, error) {
+	entries, err := os.ReadDir(d.path(name))
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]os.FileInfo, 0, len(entries))
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil { // else it has gone
+			infos = append(infos, info)
+		}
+	}
+	return infos, nil
+}
+
+// openFile adds the locks that billy wants and nobody uses.
+type openFile struct{ *os.File }
+
+func (openFile) Lock() error   { return nil }
+func (openFile) Unlock() error { return nil }
