@@ -40,6 +40,7 @@ func (n namespace) applyClass(c class) string {
 type claim struct {
 	Claim, Class, Mode, Size string
 	Annotations              map[string]string
+	Selector                 string // the label "volume" that its volume must have
 }
 
 func (n namespace) applyClaim(c claim) {
@@ -50,7 +51,8 @@ func (n namespace) applyClaim(c claim) {
 	if c.Size == "" {
 		c.Size = "10Mi"
 	}
-	n.apply("claim.yaml", map[string]any{"Claim": c.Claim, "Class": c.Class, "Mode": c.Mode, "Size": c.Size, "Annotations": c.Annotations})
+	n.apply("claim.yaml", map[string]any{"Claim": c.Claim, "Class": c.Class, "Mode": c.Mode, "Size": c.Size, "Annotations": c.Annotations,
+		"Selector": c.Selector})
 }
 
 // pod is a shell with a claim at /data.

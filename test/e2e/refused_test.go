@@ -14,6 +14,7 @@ type refusal struct {
 	name        string
 	parameters  map[string]string
 	annotations map[string]string
+	selector    string
 	says        string // a regular expression, any case
 	within      time.Duration
 }
@@ -31,6 +32,7 @@ var mistakes = []refusal{
 		annotations: map[string]string{"team": "../../etc"}, says: `"\.\." is not allowed`},
 	{name: "annotation", parameters: map[string]string{"subDir": "${pvc.metadata.annotations.team}/x"}, says: "annotations.team"},
 	{name: "reserved", parameters: map[string]string{"subDir": ".nfs-csi/volumes"}, says: "reserved"},
+	{name: "selector", selector: "mine", says: "selector"},
 	{name: "path", parameters: map[string]string{"share": "/no/such/export"}, says: "/no/such/export"},
 }
 
@@ -48,7 +50,7 @@ func TestSmokeMistakes(t *testing.T) {
 func (n namespace) refuses(all []refusal) {
 	n.t.Helper()
 	for _, r := range all {
-		n.applyClaim(claim{Claim: r.name, Class: n.makeClass(r.name, r.parameters), Annotations: r.annotations})
+		n.applyClaim(claim{Claim: r.name, Class: n.makeClass(r.name, r.parameters), Annotations: r.annotations, Selector: r.selector})
 	}
 	for _, r := range all {
 		if r.within == 0 {
