@@ -100,7 +100,7 @@ func (c *creation) run(ctx context.Context) error {
 	// No earlier call came further than to one of record and reservation, so that one goes if we fail for good.
 	c.dropRecord, c.dropLink = c.seen.found != noRecord, c.seen.ours()
 	if err := c.vacant(); err != nil {
-		return err
+		return c.confirm(ctx, err)
 	}
 	if err := c.reserve(ctx); err != nil {
 		return err
@@ -161,6 +161,19 @@ func (c *creation) vacant() error {
 			"move that away, or let the class use it as it is (onExisting: adopt)", volume.ErrExists, c.record.Dir)
 	}
 	return nil
+}
+
+// confirm looks again before a directory is called somebody else's: its record and reservation may have come while we
+// looked the first time. They are older than the directory, so a second look sees them.
+func (c *creation) confirm(ctx context.Context, refusal error) error {
+	st, err := c.look(ctx, c.record.Name, c.record.Dir)
+	if err != nil {
+		return err
+	}
+	if st.found != c.seen.found || st.owner != c.seen.owner {
+		return errChanged
+	}
+	return refusal
 }
 
 func (c *creation) taken(owner string) error {

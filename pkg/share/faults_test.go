@@ -32,10 +32,15 @@ const (
 	timedOut                  // done, and the caller's time is over
 	died                      // not done, and the process is no more
 	diedAfter                 // done, and the process is no more
-	numFailure = iota
+	numFailure         = iota
+
+	meanwhile failure = -1 // no failure: somebody else does something just before
 )
 
 func (f failure) String() string {
+	if f == meanwhile {
+		return "meanwhile"
+	}
 	return [...]string{"refused", "lost", "lost reply", "timed out", "died before", "died after"}[f]
 }
 
@@ -51,6 +56,7 @@ type process struct {
 	left    int    // how many of them until one fails; below 0: it has
 	failure failure
 	dead    bool
+	rival   func() // what happens meanwhile
 }
 
 var place = volume.Location{Server: "server.test", Share: "/exports"}
@@ -103,6 +109,11 @@ func (p *process) before(_ context.Context, c sharetest.Call) error {
 	case died:
 		p.left, p.dead = -1, true
 		return errLost
+	case meanwhile:
+		p.left = -1
+		p.mu.Unlock()
+		p.rival()
+		p.mu.Lock()
 	}
 	return nil // after sees that left is 0
 }
@@ -127,30 +138,36 @@ func (p *process) after(_ context.Context, c sharetest.Call) error {
 // ops are all calls that an operation makes; each is failed wherever it comes up.
 var ops = []string{"Mkdir", "Rename", "Remove", "CreateFile", "Symlink", "ReadDir", "ReadFile", "Readlink", "Lstat"}
 
-// everyFailure runs do with each call that it makes failing in each way, in a world of its own. It ends when do has
-// been seen to make no more calls of an op.
+// everyFailure runs do with each call that it makes failing in each way, in a world of its own.
 func everyFailure(t *testing.T, do func(t *testing.T, w *world)) {
 	points := 0
 	for f := failure(0); f < numFailure; f++ {
-		for _, op := range ops {
-			for n := 1; ; n++ {
-				w := &world{fs: memfs.New()}
-				w.faulty = func() *process { return newProcess(w.fs, op, n, f) }
-				t.Run(fmt.Sprintf("%v %s %d", f, op, n), func(t *testing.T) {
-					w.T = t
-					do(t, w)
-				})
-				if t.Failed() || !w.used.fired() {
-					break
-				}
-				points++
-			}
-		}
+		points += everyCall(t, f, do)
 	}
 	if points < 20 {
 		t.Errorf("only %d failures were tried", points)
 	}
 	t.Logf("%d failures", points)
+}
+
+// everyCall runs do with each call that it makes failing in one way. It ends for an op when do has been seen to make
+// no more calls of it.
+func everyCall(t *testing.T, f failure, do func(t *testing.T, w *world)) (points int) {
+	for _, op := range ops {
+		for n := 1; ; n++ {
+			w := &world{fs: memfs.New()}
+			w.faulty = func() *process { return newProcess(w.fs, op, n, f) }
+			t.Run(fmt.Sprintf("%v %s %d", f, op, n), func(t *testing.T) {
+				w.T = t
+				do(t, w)
+			})
+			if t.Failed() || !w.used.fired() {
+				break
+			}
+			points++
+		}
+	}
+	return points
 }
 
 // world is a share and the processes that work on it one after the other.
@@ -183,9 +200,21 @@ func (w *world) disturbed(do func(p *process) error) error {
 	return err
 }
 
+// disturbedBy runs do in a process that another one gets in the way of, at one of its calls.
+func (w *world) disturbedBy(rival func(), do func(p *process) error) error {
+	w.used = w.faulty()
+	w.used.rival = rival
+	err := do(w.used)
+	w.must(w.used.Close())
+	if !w.used.fired() {
+		rival()
+	}
+	return err
+}
+
 // final says whether nobody comes again after err.
 func final(err error) bool {
-	for _, again := range []error{volume.ErrUnavailable, volume.ErrBusy, context.Canceled} {
+	for _, again := range []error{volume.ErrUnavailable, volume.ErrBusy, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, again) {
 			return false
 		}
