@@ -1,0 +1,108 @@
+# The local images, made from Debian packages and from Go, without a container engine or a registry.
+# shellcheck shell=bash
+
+IMAGES=$REPO/test/images
+SERVER_PACKAGES=nfs-ganesha,nfs-ganesha-vfs,rpcbind,busybox-static
+MARIADB_PACKAGES=mariadb-server-core,mariadb-client-core,busybox-static
+
+server_tree() { debian_tree nfs-server extract "$SERVER_PACKAGES"; }
+mariadb_tree() { debian_tree mariadb extract "$MARIADB_PACKAGES"; }
+
+build_image_trees() {
+	build_debian_tree nfs-server extract "$SERVER_PACKAGES"
+	build_debian_tree mariadb extract "$MARIADB_PACKAGES"
+}
+
+# image_set SET : the images of a set.
+image_set() {
+	case $1 in
+	node) echo pause busybox coredns nfs-server mariadb ;;
+	*) fail "there is no image set \"$1\"" ;;
+	esac
+}
+
+# image_key NAME : what the image is made from.
+image_key() {
+	local inputs=("$IMAGES/mkimage" "$(declare -f "fill_${1//-/_}" fill_busybox fill_base)" "$(node_tree)")
+	case $1 in
+	coredns) inputs+=("$(coredns_binary)") ;;
+	nfs-server) inputs+=("$(server_tree)" "$IMAGES/nfs-server") ;;
+	mariadb) inputs+=("$(mariadb_tree)" "$IMAGES/mariadb") ;;
+	pause) inputs+=("$IMAGES/pause") ;;
+	esac
+	key "${inputs[@]}"
+}
+
+image_tar() { echo "$CACHE/images/$1-$(image_key "$1").tar"; }
+image_tars() { local name; for name in $(image_set "$1"); do image_tar "$name"; done; }
+
+build_images() {
+	local name
+	for name in $(image_set "$1"); do build_image "$name"; done
+	image_tars "$1"
+}
+
+# build_image NAME : fills a directory by fill_NAME, which leaves the image's configuration as mkimage flags in $flags.
+build_image() {
+	local name=$1 out root flags=()
+	out=$(image_tar "$name")
+	[ ! -e "$out" ] || return 0
+	say "making the image $name"
+	mkdir -p "$CACHE/images"
+	root=$(mktemp -d)
+	chmod 0755 "$root"
+	fill_base "$root"
+	"fill_${name//-/_}" "$root"
+	(cd "$REPO" && CGO_ENABLED=0 go build -buildvcs=false -o "$CACHE/mkimage" ./test/images/mkimage)
+	rm -f "$CACHE/images/$name"-*.tar
+	"$CACHE/mkimage" -o "$out.new" "${flags[@]}" "nfs-csi.test/$name:1" "$root"
+	mv "$out.new" "$out"
+	rm -rf "$root"
+}
+
+fill_base() {
+	mkdir -p "$1"/{etc,dev,proc,sys,run,var,root}
+	mkdir -m 1777 "$1/tmp"
+	printf 'root:x:0:0:root:/root:/bin/sh\n_rpc:x:102:65534::/run/rpcbind:/bin/false\nmysql:x:101:101::/var/lib/mysql:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$1/etc/passwd"
+	printf 'root:x:0:\nmysql:x:101:\nnogroup:x:65534:\n' >"$1/etc/group"
+}
+
+fill_pause() {
+	(cd "$REPO" && CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w" -o "$1/pause" ./test/images/pause)
+	flags=(-entrypoint /pause)
+}
+
+fill_busybox() {
+	local applet
+	mkdir -p "$1/bin"
+	cp "$(node_tree)/bin/busybox" "$1/bin/busybox"
+	for applet in $("$1/bin/busybox" --list); do [ -e "$1/bin/$applet" ] || ln -s busybox "$1/bin/$applet"; done
+	flags=(-cmd sh)
+}
+
+fill_coredns() {
+	cp "$(coredns_binary)" "$1/coredns"
+	flags=(-entrypoint /coredns)
+}
+
+fill_nfs_server() {
+	cp -a "$(server_tree)/." "$1/"
+	fill_busybox "$1"
+	mkdir -p "$1/exports" "$1/etc/ganesha" "$1/var/lib/nfs/ganesha"
+	ln -sf /proc/self/mounts "$1/etc/mtab" # ganesha finds its file systems there
+	[ -e "$1/var/run" ] || ln -s ../run "$1/var/run" # rpcbind's socket is looked for there
+	rm -rf "$1"/usr/lib/python3* "$1"/usr/share/{perl*,python3*} "$1"/usr/lib/*-linux-gnu/{perl*,gconv} # half of the tree, for scripts that do not run
+	printf 'tcp 6 TCP\nudp 17 UDP\n' >"$1/etc/protocols"
+	printf 'sunrpc 111/tcp rpcbind\nsunrpc 111/udp rpcbind\n' >"$1/etc/services" # without it rpcbind listens nowhere
+	install -m 0755 "$IMAGES/nfs-server/entrypoint" "$1/entrypoint"
+	install -m 0644 "$IMAGES/nfs-server/ganesha.conf" "$1/etc/ganesha/ganesha.conf"
+	flags=(-entrypoint /entrypoint)
+}
+
+fill_mariadb() {
+	cp -a "$(mariadb_tree)/." "$1/"
+	fill_busybox "$1"
+	install -m 0755 "$IMAGES/mariadb/entrypoint" "$1/entrypoint"
+	install -d -o 101 -g 101 "$1/var/lib/mysql" "$1/run/mysqld"
+	flags=(-entrypoint /entrypoint -user 101:101)
+}

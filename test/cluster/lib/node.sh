@@ -1,0 +1,111 @@
+# Nodes: QEMU guests with Debian's cloud kernel, which has the NFS client and server that this machine's kernel may lack.
+# shellcheck shell=bash
+
+node_ip() { echo "$NODE_PREFIX$1"; }
+
+check_node() {
+	case $1 in
+	[1-9]) [ "$1" -le "$MAX_NODES" ] || fail "there is no node $1" ;;
+	*) fail "a node is named by its number" ;;
+	esac
+}
+
+# node_config N : the second disk of a node, a plain tar: who it is, and the secrets of this cluster.
+node_config() {
+	local dir=$RUN/node$1.config
+	mkdir -p "$dir"
+	echo "NODE=$1" >"$dir/node.env"
+	cp "$RUN/pki/ca.crt" "$dir/ca.crt"
+	cp "$RUN/pki/node$1.kubeconfig" "$dir/kubelet.kubeconfig"
+	cp "$RUN/pki/kube-proxy.kubeconfig" "$dir/kube-proxy.kubeconfig"
+	cp "$RUN/pki/ssh.pub" "$dir/authorized_keys"
+	tar -C "$dir" --owner=root:0 --group=root:0 -cf "$RUN/node$1.tar" .
+	rm -rf "$dir"
+}
+
+# Some virtual machines show /dev/kvm without a processor that can do it: guests then hang.
+can_use_kvm() { grep -qwE 'vmx|svm' /proc/cpuinfo && (: <>/dev/kvm) 2>/dev/null; }
+
+# start_node N [fresh] : powers the node on, with a new disk if fresh.
+start_node() {
+	local n=$1 accel=(-accel "tcg,thread=multi,tb-size=512")
+	[ -e "$RUN/pki/ssh" ] || make_pki
+	! can_use_kvm || accel=(-accel kvm)
+	say "starting node $n (${accel[1]%%,*})"
+	add_tap "$n"
+	node_config "$n"
+	[ "${2:-}" != fresh ] || qemu-img create -q -f qcow2 -F raw -b "$(base_image)" "$RUN/node$n.qcow2"
+	# Nothing here outlives the cluster: no cache is ever written through.
+	start "node$n" qemu-system-x86_64 -name "$CLUSTER-node$n" -machine q35 "${accel[@]}" -cpu max -smp 2 -m "${NODE_MEMORY:-3G}" \
+		-nodefaults -no-user-config -display none -no-reboot -serial "file:$RUN/log/node$n.console" \
+		-kernel "$CACHE/kernel/boot/vmlinuz-$(guest_kernel)" -initrd "$(initrd)" -append "console=ttyS0 quiet mitigations=off nokaslr tsc=reliable" \
+		-drive "if=none,id=d0,file=$RUN/node$n.qcow2,format=qcow2,cache=unsafe,aio=threads" -device virtio-blk-pci,drive=d0 \
+		-drive "if=none,id=d1,file=$RUN/node$n.tar,format=raw,readonly=on" -device virtio-blk-pci,drive=d1 \
+		-netdev "tap,id=n0,ifname=tap$n,script=no,downscript=no" -device "virtio-net-pci,netdev=n0,mac=52:54:00:77:00:1$n" \
+		-device virtio-rng-pci
+}
+
+# wait_node N : until kubelet of this boot has reported Ready and the images that were loaded before are there.
+wait_node() {
+	local n=$1 deadline=$((SECONDS + 300)) tar
+	say "waiting for node $n"
+	until inside kubectl get node "node$n" -o "jsonpath={.status.conditions[?(@.type=='Ready')].status} {.status.nodeInfo.bootID}" 2>/dev/null | grep -qxF "True $(node_boot "$n")"; do
+		running "node$n" || fail "node $n stopped: see $RUN/log/node$n.log and $RUN/log/node$n.console"
+		[ $SECONDS -lt $deadline ] || fail "node $n is not Ready after 300 s: see $RUN/log/node$n.console, and: $0 node $n 'tail /var/log/kubelet.log'"
+		sleep 0.3
+	done
+	for tar in "$RUN"/loaded/*; do [ ! -e "$tar" ] || load_into "$n" "$tar"; done
+}
+
+node_boot() { on_node "$1" cat /proc/sys/kernel/random/boot_id 2>/dev/null </dev/null || echo none; }
+
+# on_node N CMD... : one shell command line as root on the node, with its exit code. The namespace has no other hosts that could answer.
+on_node() {
+	inside ssh -q -i "$RUN/pki/ssh" -o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ServerAliveInterval=15 "root@$(node_ip "$1")" "${@:2}"
+}
+
+node_shell() {
+	check_node "${1:?number of the node}"
+	on_node "$@"
+}
+
+node_stop() {
+	check_node "$1"
+	stop "node$1"
+}
+
+node_start() {
+	check_node "$1"
+	[ -e "$RUN/node$1.qcow2" ] || fail "node $1 was never started; use: up --nodes $1"
+	running "node$1" || start_node "$1"
+	wait_node "$1"
+}
+
+node_reset() {
+	check_node "$1"
+	stop "node$1"
+	start_node "$1" fresh
+	wait_node "$1"
+}
+
+# load_images TAR... : into every running node, and again into nodes that are made or reset later.
+load_images() {
+	local tar n pids=()
+	[ $# -gt 0 ] || fail "load needs the path of an image tar"
+	mkdir -p "$RUN/loaded"
+	for tar in "$@"; do
+		[ -r "$tar" ] || fail "no such file: $tar"
+		cp --reflink=auto "$tar" "$RUN/loaded/$(basename "$tar")"
+	done
+	for n in $(seq "$MAX_NODES"); do
+		running "node$n" || continue
+		(for tar in "$@"; do load_into "$n" "$tar"; done) &
+		pids+=($!)
+	done
+	for n in "${pids[@]}"; do wait "$n" || fail "an image could not be loaded"; done
+}
+
+load_into() {
+	say "loading $(basename "$2") into node $1"
+	on_node "$1" ctr -n k8s.io images import - <"$2" >/dev/null
+}
