@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -24,16 +25,13 @@ func writeArchive(path, name, tag string, images []v1.Image) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
 	a := &archive{tar: tar.NewWriter(file), done: map[v1.Hash]bool{}}
 	a.layout(name+":"+tag, tag, images)
-	for _, step := range []func() error{a.tar.Close, func() error { return file.Chmod(0o644) }, file.Close} {
-		if err := step(); a.err == nil {
-			a.err = err
-		}
-	}
+	a.keep(a.tar.Close())
+	a.keep(file.Chmod(0o644))
+	a.keep(file.Close())
 	if a.err != nil {
-		return a.err
+		return errors.Join(a.err, os.Remove(file.Name()))
 	}
 	return os.Rename(file.Name(), path)
 }

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -81,33 +82,40 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("reading Dockerfile: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "nfs-csi-image-")
+	images, err := buildAll(ctx, o, recipe, created, stderr)
 	if err != nil {
 		return err
-	}
-	defer os.RemoveAll(dir)
-
-	var images []v1.Image
-	for _, name := range strings.Split(o.platforms, ",") {
-		platform, err := v1.ParsePlatform(name)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(stderr, "building nfs-csi %s for %s\n", o.version, platform)
-		binary := filepath.Join(dir, platform.Architecture)
-		if err := build(ctx, o.root, recipe, *platform, o.version, binary); err != nil {
-			return err
-		}
-		img, err := newImage(recipe, *platform, binary, created)
-		if err != nil {
-			return fmt.Errorf("making the image for %s: %w", platform, err)
-		}
-		images = append(images, img)
 	}
 	if err := writeArchive(o.output, o.name, o.version, images); err != nil {
 		return fmt.Errorf("writing %s: %w", o.output, err)
 	}
 	return report(stderr, o)
+}
+
+// buildAll makes an image for each platform.
+func buildAll(ctx context.Context, o options, recipe recipe, created time.Time, stderr io.Writer) (images []v1.Image, err error) {
+	dir, err := os.MkdirTemp("", "nfs-csi-image-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	for _, name := range strings.Split(o.platforms, ",") {
+		platform, err := v1.ParsePlatform(name)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(stderr, "building nfs-csi %s for %s\n", o.version, platform)
+		binary := filepath.Join(dir, platform.Architecture)
+		if err := build(ctx, o.root, recipe, *platform, o.version, binary); err != nil {
+			return nil, err
+		}
+		img, err := newImage(recipe, *platform, binary, created)
+		if err != nil {
+			return nil, fmt.Errorf("making the image for %s: %w", platform, err)
+		}
+		images = append(images, img)
+	}
+	return images, nil
 }
 
 func report(w io.Writer, o options) error {
