@@ -80,11 +80,12 @@ func runProgram(s spec, env []string) result {
 }
 
 // waitFor reaps children until the program is among them. At the timeout the program gets SIGQUIT, so that a Go program
-// shows its goroutines, and SIGKILL a little later.
+// shows its goroutines, and SIGKILL a little later; one that a dead file system holds even then is left behind.
 func waitFor(pid int, timeout time.Duration) result {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, syscall.SIGCHLD)
-	quit, kill := time.After(timeout), (<-chan time.Time)(nil)
+	var kill, leave <-chan time.Time
+	quit := time.After(timeout)
 	timedOut := false
 	for {
 		if status, done := reap(pid); done {
@@ -96,7 +97,10 @@ func waitFor(pid int, timeout time.Duration) result {
 			timedOut, kill = true, time.After(5*time.Second)
 			_ = syscall.Kill(-pid, syscall.SIGQUIT)
 		case <-kill:
+			leave = time.After(5 * time.Second)
 			_ = syscall.Kill(-pid, syscall.SIGKILL)
+		case <-leave:
+			return result{Code: exitTimeout, TimedOut: true}
 		}
 	}
 }

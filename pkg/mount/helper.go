@@ -1,0 +1,101 @@
+package mount
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// The operations of the child process.
+const (
+	operationMount   = "mount"
+	operationUnmount = "unmount"
+)
+
+// request is what the child reads from its standard input: one JSON value.
+type request struct {
+	Operation  string
+	Target     string
+	Source     string    `json:",omitempty"` // server:/path
+	Attributes uint64    `json:",omitempty"` // MOUNT_ATTR_*
+	Attempts   []attempt `json:",omitempty"` // in the order to try
+	Flags      int       `json:",omitempty"` // of umount2(2)
+}
+
+// attempt is one way to mount: a version of NFS and an address of the server.
+type attempt struct {
+	Version    string
+	Address    string
+	Parameters []parameter
+}
+
+// answer is what the child writes to its standard output.
+type answer struct {
+	Failure *failure `json:",omitempty"` // nil: done
+}
+
+// HelperMain is the whole program of the child process in which system calls run that a dead server may hold for minutes:
+// it can be killed. It reads one request from stdin, writes one answer to stdout and returns the exit code. When stdin ends
+// before the work is done, the parent has given up or died, and it returns at once.
+func HelperMain(stdin io.Reader, stdout io.Writer) int {
+	var r request
+	decoder := json.NewDecoder(stdin)
+	if err := decoder.Decode(&r); err != nil {
+		return 2
+	}
+	abandoned := make(chan struct{})
+	go func() {
+		defer close(abandoned)
+		_, _ = io.Copy(io.Discard, stdin)
+	}()
+	done := make(chan answer, 1)
+	go func() { done <- perform(r) }()
+	select {
+	case <-abandoned:
+		return 1
+	case a := <-done:
+		if err := json.NewEncoder(stdout).Encode(a); err != nil {
+			return 1
+		}
+		return 0
+	}
+}
+
+func perform(r request) answer {
+	switch r.Operation {
+	case operationMount:
+		return answer{mountFirst(r, attach)}
+	case operationUnmount:
+		return answer{detach(r.Target, r.Flags)}
+	}
+	return answer{&failure{Doing: fmt.Sprintf("operation %q", r.Operation), Log: []string{"not known"}}}
+}
+
+// mountFirst tries the attempts in order until one succeeds. Those that cannot end differently are left out: the other
+// versions at an address where nothing answered, and all that is left after an answer other than "not that version". What
+// it returns is the first failure that says more than that.
+func mountFirst(r request, try func(request, attempt) *failure) *failure {
+	var first *failure
+	dead := map[string]bool{}
+	for _, a := range r.Attempts {
+		if dead[a.Address] {
+			continue
+		}
+		f := try(r, a)
+		if f == nil {
+			return nil
+		}
+		f.Version, f.Address = a.Version, a.Address
+		if first == nil || first.wrongVersion() {
+			first = f
+		}
+		switch {
+		case f.wrongVersion():
+		case f.unreachable():
+			dead[a.Address] = true
+		default:
+			return f
+		}
+	}
+	return first
+}

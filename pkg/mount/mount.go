@@ -1,0 +1,258 @@
+// Package mount attaches NFS exports to directories of this node.
+//
+// It needs no mount.nfs and no shell: it resolves the server's name, chooses the version of NFS and translates mount options
+// itself, and mounts by system call. The calls that a dead server may hold for minutes run in a child process, this same
+// program started again as [HelperMain], which is killed at the deadline. Mount points are looked up in the kernel's table,
+// never by looking at the directory, so that no call of this package hangs.
+package mount
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// Source is what to mount.
+type Source struct {
+	Server   string   // host name or address, IPv6 without brackets
+	Path     string   // absolute, on the server
+	Options  []string // as for mount(8); several may be joined by commas
+	ReadOnly bool     // nothing can be written through this mount, whatever Options say
+}
+
+// String is the source as tables of mounts show it: server:/path, with brackets around an IPv6 address.
+func (s Source) String() string {
+	if strings.Contains(s.Server, ":") {
+		return "[" + s.Server + "]:" + s.Path
+	}
+	return s.Server + ":" + s.Path
+}
+
+func (s Source) fill(words string) string {
+	return strings.NewReplacer("SERVER", s.Server, "PATH", s.Path).Replace(words)
+}
+
+// check answers s with its path cleaned, or [volume.ErrInvalid].
+func (s Source) check() (Source, error) {
+	switch {
+	case s.Server == "" || strings.ContainsAny(s.Server, "/[]% \t\n\\\x00"):
+		return s, fmt.Errorf("%w: server %q is not a host name or address", volume.ErrInvalid, s.Server)
+	case strings.Contains(s.Server, ":") && net.ParseIP(s.Server) == nil:
+		return s, fmt.Errorf("%w: server %q is not an IPv6 address", volume.ErrInvalid, s.Server)
+	case !path.IsAbs(s.Path) || strings.ContainsRune(s.Path, 0):
+		return s, fmt.Errorf("%w: path %q on the server must be absolute", volume.ErrInvalid, s.Path)
+	}
+	s.Path = path.Clean(s.Path)
+	return s, nil
+}
+
+// Config says how a [Mounter] works. The zero value does.
+type Config struct {
+	// Helper is the command that runs [HelperMain]; default: this program with the argument mount-helper.
+	Helper []string
+	// Preflight asks the server whether the export can be mounted, before the kernel does, which may take minutes to
+	// find out that it cannot. Its error, which should wrap a sentinel of pkg/volume, ends the Mount. nil: none.
+	// Each of options is one mount option.
+	Preflight func(ctx context.Context, server, path string, options []string) error
+	// Timeout bounds one Mount beside the context's deadline; default 1 minute.
+	Timeout time.Duration
+	Log     *slog.Logger // default: none
+}
+
+// Mounter mounts and unmounts. Its methods may be called at once and wait for no other target than their own.
+type Mounter struct {
+	helper    []string
+	preflight func(ctx context.Context, server, path string, options []string) error
+	timeout   time.Duration
+	log       *slog.Logger
+	claimed   sync.Map // target -> true while an operation works on it
+	flights   flights  // questions to file systems that have not been answered
+}
+
+// New makes a Mounter.
+func New(c Config) *Mounter {
+	m := &Mounter{helper: c.Helper, preflight: c.Preflight, timeout: c.Timeout, log: c.Log}
+	if len(m.helper) == 0 {
+		m.helper = []string{"/proc/self/exe", "mount-helper"}
+	}
+	if m.timeout <= 0 {
+		m.timeout = time.Minute
+	}
+	if m.log == nil {
+		m.log = slog.New(slog.DiscardHandler)
+	}
+	return m
+}
+
+// Mount attaches s to target and makes the directory target, with mode 0750, if needed. When it returns an error nothing is
+// mounted by it. The same source already there, as writable as asked, is no error, unless its server has lost it or lets it
+// hang though it answers others: then it is mounted anew. Errors match, beside the context's:
+//
+//   - [volume.ErrInvalid]: source, target or a mount option can never be mounted;
+//   - [volume.ErrExists]: something else is mounted at target;
+//   - [volume.ErrBusy]: another operation works on target;
+//   - [volume.ErrNotFound], [volume.ErrRefused], [volume.ErrUnsupported]: the server has no such path, does not admit us,
+//     speaks no version that may be used;
+//   - [volume.ErrUnavailable]: the server does not answer.
+func (m *Mounter) Mount(ctx context.Context, s Source, target string) error {
+	s, err := s.check()
+	o, optionsErr := parseOptions(s.Options)
+	target, targetErr := resolveTarget(target)
+	if err := errors.Join(err, optionsErr, targetErr); err != nil {
+		return err
+	}
+	release, err := m.claim(target)
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx, cancel := context.WithTimeoutCause(ctx, m.timeout, fmt.Errorf("%w: %s was not mounted within %v", context.DeadlineExceeded, s, m.timeout))
+	defer cancel()
+	if s.ReadOnly {
+		o.attributes |= attributeOptions["ro"].set
+	}
+	present, err := m.present(ctx, s, o, target)
+	if err != nil || present {
+		return err
+	}
+	return m.attach(ctx, s, o, target)
+}
+
+// present finds out whether s is mounted at target already. A mount of s that is broken is detached.
+func (m *Mounter) present(ctx context.Context, s Source, o options, target string) (bool, error) {
+	mounts, err := mountsAt(target)
+	if err != nil || len(mounts) == 0 {
+		return false, err
+	}
+	top := mounts[len(mounts)-1]
+	readOnly := o.attributes&attributeOptions["ro"].set != 0
+	switch {
+	case !isNFS(top) || top.Source != s.String():
+		return false, fmt.Errorf("%w: %s is mounted at %s, not %s: unmount it first", volume.ErrExists, top.Source, target, s)
+	case isReadOnly(top) != readOnly:
+		return false, fmt.Errorf("%w: %s is mounted at %s, but not with the same access (%s)", volume.ErrExists, s, target, top.Options)
+	}
+	broken := m.alive(ctx, top, target)
+	if broken == nil {
+		return true, nil
+	}
+	if err := m.mayReplace(ctx, s, o, broken); err != nil {
+		return false, err
+	}
+	m.log.WarnContext(ctx, "Replacing a broken mount", "source", s.String(), "target", target, "err", broken)
+	return false, m.detachAll(ctx, target)
+}
+
+// alive asks the file system mounted at target something, which a stale or dead mount cannot answer.
+func (m *Mounter) alive(ctx context.Context, top *mountinfo.Info, target string) error {
+	_, err := m.statfs(ctx, top, target)
+	return err
+}
+
+// mayReplace: a mount whose directory the server has lost never works again. One that is silent while the server answers
+// others is stuck; but with a silent server it may come back, so it stays.
+func (m *Mounter) mayReplace(ctx context.Context, s Source, o options, broken error) error {
+	if errors.Is(broken, unix.ESTALE) {
+		return nil
+	}
+	if m.preflight == nil {
+		return broken
+	}
+	return m.ask(ctx, s, o)
+}
+
+// ask runs the preflight.
+func (m *Mounter) ask(ctx context.Context, s Source, o options) error {
+	if m.preflight == nil {
+		return nil
+	}
+	if err := m.preflight(ctx, s.Server, s.Path, o.given); err != nil {
+		return fmt.Errorf("asking for %s: %w", s, err)
+	}
+	return nil
+}
+
+// attach mounts s at target, where nothing is mounted, and leaves nothing behind when it cannot.
+func (m *Mounter) attach(ctx context.Context, s Source, o options, target string) (err error) {
+	if err := m.ask(ctx, s, o); err != nil {
+		return err
+	}
+	attempts, err := makeAttempts(ctx, s, o)
+	if err != nil {
+		return err
+	}
+	made, err := makeTarget(target)
+	if err != nil {
+		return err
+	}
+	err = m.child(ctx, request{
+		Operation: operationMount, Target: target, Source: s.String(), Attributes: o.attributes, Attempts: attempts,
+	})
+	if err == nil {
+		return nil
+	}
+	var f *failure
+	switch {
+	case errors.As(err, &f):
+		err = explain(f, s)
+	case errors.Is(err, errKilled):
+		err = fmt.Errorf("%w: server %s did not let %s be mounted in time (%w)", volume.ErrUnavailable, s.Server, s.Path, err)
+	}
+	return errors.Join(err, m.undo(ctx, target, made))
+}
+
+// undo makes sure that a mount which failed is not there after all, as when its child was killed too late.
+func (m *Mounter) undo(ctx context.Context, target string, made bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if err := m.detachAll(ctx, target); err != nil {
+		return fmt.Errorf("undoing the mount: %w", err)
+	}
+	if made {
+		return removeTarget(target)
+	}
+	return nil
+}
+
+// undoTimeout bounds the undoing of a mount that failed.
+const undoTimeout = 10 * time.Second
+
+// makeTarget makes the directory target unless it is there. Nothing is mounted there, so that it may be looked at.
+func makeTarget(target string) (made bool, err error) {
+	info, err := os.Lstat(target)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return false, fmt.Errorf("looking at the target: %w", err)
+	case !info.IsDir():
+		return false, fmt.Errorf("%w: target path %q is not a directory", volume.ErrInvalid, target)
+	default:
+		return false, nil
+	}
+	if err := os.MkdirAll(target, 0o750); err != nil {
+		return false, fmt.Errorf("making the target: %w", err)
+	}
+	return true, nil
+}
+
+// removeTarget removes the directory at target, where nothing is mounted. What lies in it was never on a volume and is kept.
+func removeTarget(target string) error {
+	err := os.Remove(target)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("removing the target (files in it are not on any volume; move them away): %w", err)
+}

@@ -1,0 +1,475 @@
+//go:build guest
+
+package mount
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// soon bounds what must not wait for a server.
+const soon = 20 * time.Second
+
+// given is a variable of the guest (test/guest/README.md).
+func given(t *testing.T, variable string) string {
+	t.Helper()
+	value := os.Getenv(variable)
+	if value == "" {
+		t.Fatalf("$%s is not set: run this in test/guest/run --nfsd", variable)
+	}
+	return value
+}
+
+func openExport(t *testing.T, options ...string) Source {
+	t.Helper()
+	return Source{Server: given(t, "NFS_TEST_SERVER"), Path: given(t, "NFS_TEST_EXPORT"), Options: options}
+}
+
+// newTarget is a path for a mount, which the test's end unmounts.
+func newTarget(t *testing.T) string {
+	t.Helper()
+	target := filepath.Join(t.TempDir(), "target")
+	t.Cleanup(func() {
+		for unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) == nil {
+		}
+	})
+	return target
+}
+
+func mustMount(t *testing.T, m *Mounter, s Source, target string) {
+	t.Helper()
+	if err := m.Mount(t.Context(), s, target); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustBeUnmounted(t *testing.T, target string) {
+	t.Helper()
+	mounts, err := mountsAt(target)
+	if err != nil || len(mounts) > 0 {
+		t.Errorf("%s: %d mounts, %v", target, len(mounts), err)
+	}
+	if _, err := os.Lstat(target); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the target directory is still there: %v", err)
+	}
+}
+
+// freezer is a TCP proxy before the NFS server that can fall silent, as a server does that is switched off.
+type freezer struct {
+	port   int
+	mu     sync.Mutex
+	frozen chan struct{} // closed: data flows
+}
+
+func newFreezer(t *testing.T) *freezer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	f := &freezer{port: l.Addr().(*net.TCPAddr).Port, frozen: make(chan struct{})}
+	close(f.frozen)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go f.serve(c)
+		}
+	}()
+	return f
+}
+
+func (f *freezer) serve(c net.Conn) {
+	defer c.Close()
+	s, err := net.Dial("tcp", "127.0.0.1:2049")
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	go func() { _, _ = io.Copy(f.through(c), s); c.Close() }()
+	_, _ = io.Copy(f.through(s), c)
+}
+
+func (f *freezer) option() string { return "port=" + strconv.Itoa(f.port) }
+
+func (f *freezer) freeze() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.frozen = make(chan struct{})
+}
+
+func (f *freezer) thaw() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.frozen)
+}
+
+// through is w while data flows, and waits while it does not.
+func (f *freezer) through(w io.Writer) io.Writer {
+	return writerFunc(func(b []byte) (int, error) {
+		f.mu.Lock()
+		frozen := f.frozen
+		f.mu.Unlock()
+		<-frozen
+		return w.Write(b)
+	})
+}
+
+type writerFunc func(b []byte) (int, error)
+
+func (w writerFunc) Write(b []byte) (int, error) { return w(b) }
+
+func TestMountChoosesTheNewestVersion(t *testing.T) {
+	for _, tc := range []struct {
+		option, want string
+	}{
+		{"", "4.2"}, {"vers=4", "4.2"}, {"vers=4.2", "4.2"}, {"nfsvers=4.1", "4.1"}, {"vers=4.0", "4.0"},
+		{"vers=4,minorversion=1", "4.1"}, {"vers=3", "3"}, {"v3,lock", "3"},
+	} {
+		t.Run(tc.option, func(t *testing.T) {
+			target := newTarget(t)
+			m := New(Config{})
+			mustMount(t, m, openExport(t, tc.option), target)
+			if err := os.WriteFile(filepath.Join(target, "file"), []byte("text"), 0o644); err != nil {
+				t.Error(err)
+			}
+			mounts, err := mountsAt(target)
+			if err != nil || len(mounts) != 1 {
+				t.Fatalf("%d mounts, %v", len(mounts), err)
+			}
+			if got := optionOf(mounts[0].VFSOptions, "vers"); got != tc.want {
+				t.Errorf("version %s, want %s (%s)", got, tc.want, mounts[0].VFSOptions)
+			}
+			if err := m.Unmount(t.Context(), target); err != nil {
+				t.Error(err)
+			}
+			mustBeUnmounted(t, target)
+		})
+	}
+}
+
+func TestMountErrors(t *testing.T) {
+	server, export := given(t, "NFS_TEST_SERVER"), given(t, "NFS_TEST_EXPORT")
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	closedPort := "port=" + strconv.Itoa(closed.Addr().(*net.TCPAddr).Port)
+	refused := given(t, "NFS_TEST_EXPORT_REFUSED")
+	for _, tc := range []struct {
+		name   string
+		source Source
+		kind   error
+		words  string
+	}{
+		{"wrong path v4", Source{Server: server, Path: "/exports/nowhere"}, volume.ErrNotFound, "has no directory /exports/nowhere"},
+		{"no export v3", Source{Server: server, Path: "/exports/nowhere", Options: []string{"vers=3"}}, volume.ErrRefused, "check that this path is exported"},
+		{"wrong path v3", Source{Server: server, Path: export + "/no", Options: []string{"vers=3"}}, volume.ErrNotFound, export + "/no"},
+		{"below the export v4", Source{Server: server, Path: export + "/no"}, volume.ErrNotFound, export + "/no"},
+		{"refused v3", Source{Server: server, Path: refused, Options: []string{"vers=3"}}, volume.ErrRefused, "does not let this node mount " + refused},
+		{"refused v4", Source{Server: server, Path: refused}, volume.ErrNotFound, refused},
+		{"closed port", Source{Server: server, Path: export, Options: []string{closedPort}}, volume.ErrUnavailable, "accepts NFS connections"},
+		{"unknown option", Source{Server: server, Path: export, Options: []string{"bogus"}}, volume.ErrInvalid, `mount option "bogus" is not known`},
+		{"bad value", Source{Server: server, Path: export, Options: []string{"timeo=often"}}, volume.ErrInvalid, `mount option "timeo=often"`},
+		{"source port", Source{Server: server, Path: given(t, "NFS_TEST_EXPORT_SECURE"), Options: []string{"noresvport"}}, volume.ErrRefused, "insecure"},
+		{"no such name", Source{Server: "nowhere.invalid", Path: export}, volume.ErrUnavailable, `"nowhere.invalid" of the server cannot be resolved`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			target := newTarget(t)
+			err := New(Config{}).Mount(t.Context(), tc.source, target)
+			wantError(t, err, tc.kind, tc.words)
+			mustBeUnmounted(t, target)
+			t.Log(err)
+		})
+	}
+}
+
+func TestMountOfADeadServerEndsAtTheDeadline(t *testing.T) {
+	target := newTarget(t)
+	start := time.Now()
+	err := New(Config{Timeout: 3 * time.Second}).Mount(t.Context(), Source{Server: given(t, "NFS_TEST_DEAD"), Path: "/x"}, target)
+	wantError(t, err, volume.ErrUnavailable, given(t, "NFS_TEST_DEAD"))
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v does not match context.DeadlineExceeded", err)
+	}
+	if took := time.Since(start); took > soon {
+		t.Errorf("took %v", took)
+	}
+	mustBeUnmounted(t, target)
+	t.Log(time.Since(start), err)
+}
+
+func TestMountTriesTheNextAddress(t *testing.T) {
+	s, o := openExport(t), options{versions: defaultVersions}
+	var attempts []attempt
+	for _, address := range []string{"127.0.0.1", "::1"} {
+		attempts = append(attempts, attempt{"4.2", address, append(o.parametersFor("4.2", address), parameter{Key: "port", Value: "1"})})
+	}
+	attempts = append(attempts, attempt{"4.2", "127.0.0.2", o.parametersFor("4.2", "127.0.0.2")})
+	target := newTarget(t)
+	if err := os.Mkdir(target, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if f := mountFirst(request{Target: target, Source: s.String(), Attempts: attempts}, attach); f != nil {
+		t.Error(f)
+	}
+}
+
+func TestMountOverIPv6(t *testing.T) {
+	s := openExport(t)
+	s.Server = "::1"
+	target := newTarget(t)
+	m := New(Config{})
+	mustMount(t, m, s, target)
+	mustMount(t, m, s, target) // found again in the table
+	if err := m.Unmount(t.Context(), target); err != nil {
+		t.Error(err)
+	}
+}
+
+// The calls of old kernels and strict seccomp filters do the same as the new ones.
+func TestMountByTheClassicCall(t *testing.T) {
+	target := newTarget(t)
+	if err := os.Mkdir(target, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	s := openExport(t, "ro,noatime,nosuid,nodev,sync,timeo=100")
+	o, err := parseOptions(s.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := request{Target: target, Source: s.String(), Attributes: o.attributes}
+	if f := attachClassic(r, attempt{Parameters: o.parametersFor("4.1", s.Server)}); f != nil {
+		t.Fatal(f)
+	}
+	mounts, err := mountsAt(target)
+	if err != nil || len(mounts) != 1 {
+		t.Fatalf("%d mounts, %v", len(mounts), err)
+	}
+	if got := mounts[0].Options; got != "ro,nosuid,nodev,noatime" {
+		t.Errorf("the mount has options %s", got)
+	}
+	if got := mounts[0].VFSOptions; optionOf(got, "vers") != "4.1" || optionOf(got, "timeo") != "100" || !strings.HasPrefix(got, "rw,sync") {
+		t.Errorf("the file system has options %s", got)
+	}
+	f := attachClassic(request{Target: target, Source: s.String()}, attempt{Parameters: append(o.parametersFor("4.1", s.Server), parameter{Key: "bogus", Flag: true})})
+	if f == nil || f.Errno != unix.EINVAL {
+		t.Errorf("an unknown option gives %v", f)
+	}
+}
+
+func TestMountSetsFlagsOfTheMount(t *testing.T) {
+	target := newTarget(t)
+	mustMount(t, New(Config{}), openExport(t, "noatime,nodiratime", "nosuid,nodev,noexec", "_netdev,defaults,x-note=1,hard,timeo=70"), target)
+	mounts, err := mountsAt(target)
+	if err != nil || len(mounts) != 1 {
+		t.Fatalf("%d mounts, %v", len(mounts), err)
+	}
+	if got := mounts[0].Options; got != "rw,nosuid,nodev,noexec,noatime,nodiratime" {
+		t.Errorf("the mount has options %s", got)
+	}
+	if got := mounts[0].VFSOptions; optionOf(got, "timeo") != "70" {
+		t.Errorf("the file system has options %s", got)
+	}
+}
+
+// Two mounts of one export share a superblock; only the one asked to be read-only is.
+func TestReadOnlyAndWritableMountsOfOneExport(t *testing.T) {
+	for _, readOnlyFirst := range []bool{true, false} {
+		m := New(Config{})
+		targets := map[bool]string{true: newTarget(t), false: newTarget(t)}
+		for _, readOnly := range []bool{readOnlyFirst, !readOnlyFirst} {
+			s := openExport(t)
+			s.ReadOnly = readOnly
+			mustMount(t, m, s, targets[readOnly])
+		}
+		name := fmt.Sprintf("first-%t", readOnlyFirst)
+		if err := os.WriteFile(filepath.Join(targets[false], name), []byte("text"), 0o644); err != nil {
+			t.Errorf("writing to the writable mount: %v", err)
+		}
+		if got, err := os.ReadFile(filepath.Join(targets[true], name)); err != nil || string(got) != "text" {
+			t.Errorf("reading %q from the read-only mount: %v", got, err)
+		}
+		if err := os.WriteFile(filepath.Join(targets[true], name), nil, 0o644); !errors.Is(err, unix.EROFS) {
+			t.Errorf("writing to the read-only mount: %v", err)
+		}
+		for _, target := range targets {
+			if err := m.Unmount(t.Context(), target); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestMountIsIdempotent(t *testing.T) {
+	target := newTarget(t)
+	m := New(Config{})
+	s := openExport(t)
+	mustMount(t, m, s, target)
+	mustMount(t, m, s, target)
+	if mounts, err := mountsAt(target); err != nil || len(mounts) != 1 {
+		t.Errorf("%d mounts, %v", len(mounts), err)
+	}
+	other := s
+	other.Path = given(t, "NFS_TEST_EXPORT_EXT4")
+	wantError(t, m.Mount(t.Context(), other, target), volume.ErrExists, s.String())
+	s.ReadOnly = true
+	wantError(t, m.Mount(t.Context(), s, target), volume.ErrExists, "not with the same access")
+	for range 2 {
+		if err := m.Unmount(t.Context(), target); err != nil {
+			t.Error(err)
+		}
+		mustBeUnmounted(t, target)
+	}
+}
+
+func TestUnmountTakesAwayStackedMounts(t *testing.T) {
+	target := newTarget(t)
+	m := New(Config{})
+	mustMount(t, m, openExport(t), target)
+	for range 2 {
+		if err := unix.Mount("tmpfs", target, "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Unmount(t.Context(), target); err != nil {
+		t.Error(err)
+	}
+	mustBeUnmounted(t, target)
+}
+
+func TestUnmountOfAMountInUse(t *testing.T) {
+	target := newTarget(t)
+	m := New(Config{})
+	mustMount(t, m, openExport(t), target)
+	f, err := os.Create(filepath.Join(target, "in-use"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := m.Unmount(t.Context(), target); err != nil {
+		t.Error(err)
+	}
+	mustBeUnmounted(t, target)
+	if _, err := f.WriteString("still ours"); err != nil {
+		t.Errorf("who has a file open cannot write any more: %v", err)
+	}
+}
+
+func TestUnmountKeepsFilesOfTheDirectory(t *testing.T) {
+	target := newTarget(t)
+	if err := os.Mkdir(target, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(target, "precious")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := New(Config{}).Unmount(t.Context(), target); err == nil || !strings.Contains(err.Error(), "not on any volume") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+}
+
+// writer is a program that has unwritten data of a file in a mount: a pod's process.
+type writer struct {
+	cmd    *exec.Cmd
+	killed chan struct{}
+}
+
+// startWriter starts a program that leaves data in the page cache, keeps the file open and sleeps. It is not this process,
+// whose forks would flush the file.
+func startWriter(t *testing.T, file string) *writer {
+	t.Helper()
+	w := &writer{cmd: exec.Command("/bin/sh", "-c", `exec 3>"$0"; head -c 1000000 /dev/zero >&3; echo ready; exec sleep 1000`, file), killed: make(chan struct{})}
+	stdout, err := w.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(stdout, make([]byte, len("ready\n"))); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(w.killed)
+		_ = w.cmd.Wait()
+	}()
+	t.Cleanup(w.kill)
+	return w
+}
+
+// kill ends the program, and waits a little: a dead server may hold it in the end.
+func (w *writer) kill() {
+	_ = w.cmd.Process.Kill()
+	select {
+	case <-w.killed:
+	case <-time.After(3 * time.Second):
+	}
+}
+
+// A dead server holds neither Usage nor Unmount, whether or not data waits to be written back and programs use the mount.
+func TestDeadServer(t *testing.T) {
+	for _, version := range []string{"vers=4.2", "vers=3"} {
+		for _, state := range []string{"clean", "used", "dirty"} {
+			t.Run(version+" "+state, func(t *testing.T) { testDeadServer(t, version, state) })
+		}
+	}
+}
+
+func testDeadServer(t *testing.T, version, state string) {
+	f := newFreezer(t)
+	target := newTarget(t)
+	m := New(Config{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	mustMount(t, m, openExport(t, version, f.option(), "nosharecache"), target)
+	var w *writer
+	if state != "clean" {
+		w = startWriter(t, filepath.Join(target, "data"))
+	}
+	f.freeze()
+	defer f.thaw()
+	if state == "dirty" {
+		w.kill()
+	}
+	start := time.Now()
+	_, err := m.Usage(t.Context(), target)
+	wantError(t, err, volume.ErrUnavailable, "does not answer")
+	usage := time.Since(start)
+	_, err = m.Usage(t.Context(), target) // the first question is still unanswered: no second wait
+	wantError(t, err, volume.ErrUnavailable, "does not answer")
+	again := time.Since(start) - usage
+	if err := m.Unmount(t.Context(), target); err != nil {
+		t.Error(err)
+	}
+	mustBeUnmounted(t, target)
+	t.Logf("usage %v, again %v, unmount %v", usage, again, time.Since(start)-usage-again)
+	if took := time.Since(start); took > soon {
+		t.Errorf("took %v", took)
+	}
+	if again > time.Second {
+		t.Errorf("the second question took %v", again)
+	}
+}

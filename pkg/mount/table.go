@@ -1,0 +1,49 @@
+package mount
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// mountsAt answers what is mounted at target, the lowest first, from the kernel's table: it asks no server.
+func mountsAt(target string) ([]*mountinfo.Info, error) {
+	mounts, err := mountinfo.GetMounts(mountPoint(target))
+	if err != nil {
+		return nil, fmt.Errorf("reading the table of mounts: %w", err)
+	}
+	return mounts, nil
+}
+
+// mountPoint lets pass every mount at target: stacked ones have the same mount point.
+func mountPoint(target string) mountinfo.FilterFunc {
+	return func(m *mountinfo.Info) (skip, stop bool) { return m.Mountpoint != target, false }
+}
+
+// isNFS: m is a mount of an NFS export.
+func isNFS(m *mountinfo.Info) bool { return m.FSType == "nfs" || m.FSType == "nfs4" }
+
+// isReadOnly: nothing can be written through this mount.
+func isReadOnly(m *mountinfo.Info) bool { return slices.Contains(strings.Split(m.Options, ","), "ro") }
+
+// resolveTarget makes of a target path the one under which the kernel's table has it: without symbolic links above it. The
+// last element itself is never looked at, since a dead server may be mounted there.
+func resolveTarget(target string) (string, error) {
+	if !filepath.IsAbs(target) || filepath.Clean(target) != target || target == "/" || strings.ContainsRune(target, 0) {
+		return "", fmt.Errorf("%w: target path %q must be absolute and clean", volume.ErrInvalid, target)
+	}
+	parent, err := filepath.EvalSymlinks(filepath.Dir(target))
+	if os.IsNotExist(err) {
+		return target, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("following %q: %w", filepath.Dir(target), err)
+	}
+	return filepath.Join(parent, filepath.Base(target)), nil
+}
