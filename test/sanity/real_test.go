@@ -63,7 +63,11 @@ func real(t *testing.T, exportVariable string) under {
 }
 
 func preflight(ctx context.Context, server, path string, options []string) error {
-	return nfs.Probe(ctx, nfs.Config{Server: server, Export: path, Versions: versions(options)})
+	err := nfs.Probe(ctx, nfs.Config{Server: server, Export: path, Versions: versions(options)})
+	if kind := classify(err); kind != nil {
+		return fmt.Errorf("%w: %w", kind, err)
+	}
+	return err
 }
 
 // versions reads vers= for our own client; nil, all it has, where there is none or one that only the kernel has.
@@ -84,6 +88,8 @@ func classify(err error) error {
 		return volume.ErrUnavailable
 	case errors.Is(err, nfs.ErrRefused):
 		return volume.ErrRefused
+	case errors.Is(err, fs.ErrNotExist):
+		return volume.ErrNotFound
 	}
 	return nil
 }
