@@ -1,0 +1,88 @@
+# nfs-csi. `make demo` and `make test` are the two targets that a newcomer needs; `make` lists all.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOBUILD := CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+GUEST   := $(CURDIR)/test/guest/run --nfsd
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+##@ Start here
+.PHONY: demo test
+demo: ## a cluster, an NFS server, the driver and a StatefulSet that keeps its data; leaves the cluster up
+	@test/demo/demo
+
+test: lint unit test-nfs sanity test-chart e2e-smoke ## everything that CI runs
+	@echo "make test: all green"
+
+##@ Build
+.PHONY: build image manifests
+build: ## the binary, bin/nfs-csi
+	$(GOBUILD) -o bin/nfs-csi ./cmd/nfs-csi
+
+image: ## the image as an OCI archive, bin/nfs-csi.tar, without a container engine
+	@mkdir -p bin
+	$$(tools/build image) -root . -version $(VERSION) -output bin/nfs-csi.tar
+
+manifests: ## render deploy/rbac, deploy/storageclass, deploy/manifests and the chart's README from the chart
+	$$(tools/build render)
+
+##@ The steps of `make test`
+.PHONY: lint unit test-nfs sanity test-chart e2e-smoke manifests-check
+lint: ## golangci-lint with the layering rules of .golangci.yml
+	tools/lint/run ./...
+
+unit: ## what needs no server and no kernel, with the race detector for the packages
+	go test -race ./pkg/... ./cmd/...
+	go test $$(go list ./test/... | grep -v -e /test/conformance -e /test/nfsserver)
+
+test-nfs: ## the NFS client on go-nfs, on nfs-ganesha and on the kernel's nfsd
+	test/nfsserver/deps
+	go test ./test/nfsserver/... ./test/conformance/...
+
+sanity: ## real mounts, and csi-sanity, under a kernel with NFS
+	go test -tags guest -exec "$(GUEST)" ./pkg/mount ./test/sanity
+
+test-chart: manifests-check ## the chart, the committed manifests and the packaging tools
+	cd tools/helm && go test ./...
+	cd tools/image && go test ./...
+	cd test/images/mkimage && go test ./...
+
+manifests-check:
+	$$(tools/build render) -check
+
+e2e-smoke: ## a few pods in a real cluster
+	test/e2e/run smoke
+
+##@ More
+.PHONY: e2e e2e-kind conformance bench fuzz cluster-up cluster-down clean
+e2e: ## every scenario in a real cluster of two nodes
+	test/e2e/run all
+
+e2e-kind: ## the same on kind, for machines with a container engine and a registry
+	test/e2e/kind/run
+
+conformance: ## the upstream External.Storage suite
+	test/e2e/conformance/run
+
+bench: ## tables of times and sizes; never fails on one
+	test/bench/run
+
+fuzz: ## every parser and decoder for FUZZTIME each
+	@go list -f '{{.Dir}}' ./pkg/... | while read -r dir; do \
+	  grep -ho '^func Fuzz[A-Za-z0-9]*' "$$dir"/*_test.go 2>/dev/null | sed 's/^func //' | while read -r target; do \
+	    echo "$$dir $$target"; go test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) </dev/null || exit 1; done || exit 1; done
+
+cluster-up: ## a Kubernetes cluster on this machine (NODES=1 or 2)
+	test/cluster/cluster up --nodes $(or $(NODES),1)
+
+cluster-down: ## remove it
+	test/cluster/cluster down
+
+clean: ## remove what was built in the tree
+	rm -rf bin
+
+.PHONY: help
+help: ## this list
+	@awk '/^##@/ {print "\n" substr($$0, 5)} match($$0, /^[a-z0-9-]+:.*## /) {split($$0, a, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", a[1], $$0}' $(MAKEFILE_LIST)
