@@ -74,7 +74,7 @@ build_kernel() {
 	mv "$dir" "$CACHE/kernel"
 }
 
-base_key() { key "$(node_tree)" "$(kubernetes_binary)" "$(guest_kernel)" "$HERE/node" "$(image_tars node)"; }
+base_key() { key "$(basename -a "$(node_tree)" "$(kubernetes_binary)")" "$(guest_kernel)" "$HERE/node" "$(image_tars node)"; }
 base_image() { echo "$CACHE/node-$(base_key).ext4"; }
 initrd() { echo "$CACHE/initrd-$(key "$(guest_kernel)" "$HERE/node/initramfs-init").gz"; }
 

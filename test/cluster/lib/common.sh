@@ -23,7 +23,7 @@ esac
 say() { printf '[%4d s] %s\n' $(($(date +%s) - STARTED)) "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
 
-# key PREFIX... : a short hash of the files and words given (directories: of every file below).
+# key ARG... : a short hash of the files, directories (every file below) and words given.
 key() {
 	local arg
 	for arg in "$@"; do

@@ -21,13 +21,13 @@ image_set() {
 	esac
 }
 
-# image_key NAME : what the image is made from.
+# image_key NAME : what the image is made from. Cached files are named by their contents' hash: the name will do.
 image_key() {
-	local inputs=("$IMAGES/mkimage" "$(declare -f "fill_${1//-/_}" fill_busybox fill_base)" "$(node_tree)")
+	local inputs=("$IMAGES/mkimage" "$(declare -f "fill_${1//-/_}" fill_busybox fill_base)" "$(basename "$(node_tree)")")
 	case $1 in
-	coredns) inputs+=("$(coredns_binary)") ;;
-	nfs-server) inputs+=("$(server_tree)" "$IMAGES/nfs-server") ;;
-	mariadb) inputs+=("$(mariadb_tree)" "$IMAGES/mariadb") ;;
+	coredns) inputs+=("$(basename "$(coredns_binary)")") ;;
+	nfs-server) inputs+=("$(basename "$(server_tree)")" "$IMAGES/nfs-server") ;;
+	mariadb) inputs+=("$(basename "$(mariadb_tree)")" "$IMAGES/mariadb") ;;
 	pause) inputs+=("$IMAGES/pause") ;;
 	esac
 	key "${inputs[@]}"
