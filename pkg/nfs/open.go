@@ -12,6 +12,7 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/nfs4"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/xdr"
 )
 
 // Open connects to the server, settles on a version, walks to the export and checks that it is one. The package comment
@@ -118,7 +119,8 @@ func (f *FS) open4(ctx context.Context, c Config, minor uint32, export []string)
 // versionMissing recognises a server that does not have the version at all.
 func versionMissing(err error) error {
 	var refused *rpc.RefusedError
-	if errors.Is(err, nfs4.ErrMinor) || errors.As(err, &refused) &&
+	// What is no reply of version 4 comes from servers that take every call for one of version 3.
+	if errors.Is(err, nfs4.ErrMinor) || errors.Is(err, xdr.ErrMalformed) || errors.As(err, &refused) &&
 		(refused.Stat == rpc.ProgramMismatch || refused.Stat == rpc.ProgramUnavailable || refused.Stat == rpc.ProcedureUnavailable) {
 		return fmt.Errorf("%w: %w", errVersion, err)
 	}
@@ -133,8 +135,8 @@ func explainWalk(err error) error {
 	case status.NotDir, status.Symlink:
 		return fmt.Errorf("the path leads through something that is no directory: %w", err)
 	case status.Access, status.Perm:
-		return fmt.Errorf("%w: %w (admit this client's address to the export; if it is admitted, the server may refuse "+
-			"source ports above 1023: add 'insecure' to the export, or let this process use low ports)", ErrRefused, err)
+		return fmt.Errorf("%w: %w (check the path, and that the export admits this client's address; if it does, the server "+
+			"may refuse source ports above 1023: add 'insecure' to the export, or let this process use low ports)", ErrRefused, err)
 	}
 	return err
 }

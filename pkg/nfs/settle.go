@@ -10,11 +10,12 @@ import (
 
 // When a connection breaks after a request was sent and the server has no memory of it (always in version 3; in version
 // 4 when the session was lost too), the request is sent again and "exists" or "not found" may be its own first doing.
-// The functions here look before they believe it.
+// The functions here look before they believe it. Whatever refused the making of a name is looked into, because some
+// servers of version 3 answer something else than "exists" when the first request is still under way.
 
 // settleMkdir takes an empty directory that belongs to us for our own.
 func (f *FS) settleMkdir(ctx context.Context, path []string, want file.Set, err error) error {
-	if !status.MaybeOurs(err, status.Exist, "CREATE", "MKDIR") {
+	if !status.MaybeOurs(err, "CREATE", "MKDIR") {
 		return err
 	}
 	attr, look := f.client.Getattr(ctx, &f.cred, path)
@@ -36,7 +37,7 @@ func (f *FS) ours(attr file.Attr, want file.Set) bool {
 
 // settleSymlink takes a link that holds what ours should for our own.
 func (f *FS) settleSymlink(ctx context.Context, target string, path []string, err error) error {
-	if !status.MaybeOurs(err, status.Exist, "CREATE", "SYMLINK") {
+	if !status.MaybeOurs(err, "CREATE", "SYMLINK") {
 		return err
 	}
 	if got, look := f.client.Readlink(ctx, &f.cred, path); look == nil && got == target {
@@ -47,7 +48,7 @@ func (f *FS) settleSymlink(ctx context.Context, target string, path []string, er
 
 // settleCreate takes a file with exactly our content for our own; an empty file could be anybody's.
 func (f *FS) settleCreate(ctx context.Context, path []string, data []byte, err error) error {
-	if !status.MaybeOurs(err, status.Exist, "OPEN") || len(data) == 0 {
+	if !status.MaybeOurs(err, "OPEN") || len(data) == 0 {
 		return err
 	}
 	if got, look := f.client.ReadFile(ctx, &f.cred, path, int64(len(data))); look == nil && slices.Equal(got, data) {
@@ -58,7 +59,7 @@ func (f *FS) settleCreate(ctx context.Context, path []string, data []byte, err e
 
 // settleRemove takes a name that is gone for removed by us.
 func settleRemove(err error) error {
-	if status.MaybeOurs(err, status.NoEnt, "REMOVE", "RMDIR") {
+	if status.Is(err, status.NoEnt) && status.MaybeOurs(err, "REMOVE", "RMDIR") {
 		return nil
 	}
 	return err
@@ -66,7 +67,7 @@ func settleRemove(err error) error {
 
 // settleRename takes a name that is gone, while there is something under the new name, for moved by us.
 func (f *FS) settleRename(ctx context.Context, to []string, err error) error {
-	if !status.MaybeOurs(err, status.NoEnt, "RENAME") {
+	if !status.Is(err, status.NoEnt) || !status.MaybeOurs(err, "RENAME") {
 		return err
 	}
 	if _, look := f.client.Getattr(ctx, &f.cred, to); look == nil {

@@ -178,11 +178,13 @@ func (c *Client) dir(ctx context.Context, cred *rpc.Credential, path []string) (
 
 // inDir does something in the directory at path. When the cache led to a directory that is gone, it is done again.
 func (c *Client) inDir(ctx context.Context, cred *rpc.Credential, path []string, do func(dir file.Handle) error) error {
+	resent := false
 	for tries := 1; ; tries++ {
 		h, fresh, err := c.dir(ctx, cred, path)
 		if err == nil {
 			err = do(h)
 		}
+		resent = status.NoteResent(err, resent)
 		if !status.Dead(err) || tries > 2 || fresh && len(path) > 0 && tries > 1 {
 			return err
 		}

@@ -97,11 +97,22 @@ func (c *Client) CreateFile(ctx context.Context, cred *rpc.Credential, path []st
 func (c *Client) createExclusive(ctx context.Context, cred *rpc.Credential, dir file.Handle, name string, set file.Set) (file.Handle, error) {
 	var verifier [8]byte
 	rand.Read(verifier[:])
-	d, err := c.call(ctx, cred, procCreate, dir, func(e *xdr.Encoder) {
-		e.String(name)
-		e.Uint32(createExclusive)
-		e.Fixed(verifier[:])
-	})
+	create := func() (*xdr.Decoder, error) {
+		return c.call(ctx, cred, procCreate, dir, func(e *xdr.Encoder) {
+			e.String(name)
+			e.Uint32(createExclusive)
+			e.Fixed(verifier[:])
+		})
+	}
+	d, err := create()
+	// While the first request is under way the server may not yet see that the file is this verifier's.
+	for tries := 2; tries < 6 && status.Is(err, status.Exist) && status.MaybeOurs(err, "CREATE"); tries++ {
+		if over := rpc.Sleep(ctx, rpc.Pause(tries)); over != nil {
+			return "", over
+		}
+		d, err = create()
+		status.NoteResent(err, true)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -127,7 +138,7 @@ func (c *Client) createGuarded(ctx context.Context, cred *rpc.Credential, dir fi
 	switch {
 	case err == nil:
 		h, a, err = c.made(ctx, cred, d, dir, name)
-	case status.MaybeOurs(err, status.Exist, "CREATE"):
+	case status.MaybeOurs(err, "CREATE"):
 		exist := err
 		if h, a, err = c.lookup(ctx, cred, dir, name); err != nil || a.Type != 0 || a.Size != 0 || a.UID != cred.UID {
 			return "", exist

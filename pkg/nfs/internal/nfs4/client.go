@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	maxTries     = 6                // of one request over lost connections, and of one compound over lost sessions
+	maxTries     = 12               // of one request over lost connections, and of one compound over lost sessions
 	setupTimeout = 20 * time.Second // of making a session; servers may delay it while they drop the old one
 	closeTimeout = time.Second      // of saying goodbye
 	undoTimeout  = 5 * time.Second  // of taking back what could not be finished
@@ -178,6 +178,9 @@ func (c *Client) once(ctx context.Context, cred *rpc.Credential, b *compound, re
 		b.sequence(s.id, sl.seq, sl.id, s.highest)
 		q := &request{Request: c.compoundCall(cred, b), ops: b.ops}
 		r, err := c.exchange(ctx, s, sl, q)
+		if err == nil && r.code == status.RetryUncached && r.failed() == 1 {
+			err = errOver // done, but the answer was not kept: as good as lost
+		}
 		if !errors.Is(err, errOver) || tries == maxTries {
 			return r, err // answered by the session it was first sent on: done exactly once
 		}

@@ -35,7 +35,7 @@ type flight struct {
 const (
 	firstPause = 50 * time.Millisecond
 	lastPause  = time.Second
-	maxSends   = 6
+	maxSends   = 12
 )
 
 // NewLink connects for the first time, with one attempt.
@@ -117,7 +117,8 @@ func (l *Link) reconnect(f *flight) {
 	close(f.done)
 }
 
-// Call sends a call until a reply comes. resent tells that the server may have seen it more than once.
+// Call sends a call until a reply comes. resent tells that the server may have seen it more than once. Before a
+// repetition there is a pause, so that a server without a memory of requests has done with the first one.
 func (l *Link) Call(ctx context.Context, r *Request) (body []byte, resent bool, err error) {
 	for sends := 1; ; sends++ {
 		conn, err := l.Conn(ctx)
@@ -132,7 +133,7 @@ func (l *Link) Call(ctx context.Context, r *Request) (body []byte, resent bool, 
 		if sends == maxSends {
 			return nil, resent, fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
-		if err := Sleep(ctx, Pause(sends)); err != nil {
+		if err := Sleep(ctx, Pause(sends+1)); err != nil {
 			return nil, resent, fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
 	}

@@ -139,13 +139,20 @@ func Is(err error, codes ...Code) bool {
 	return false
 }
 
-// MaybeOurs tells whether op answered code to a request that may have been done before.
-func MaybeOurs(err error, code Code, ops ...string) bool {
+// MaybeOurs tells whether one of ops refused a request that may have been done before.
+func MaybeOurs(err error, ops ...string) bool {
 	var e *Error
-	if !errors.As(err, &e) || !e.Resent || e.Code != code {
-		return false
+	return errors.As(err, &e) && e.Resent && slices.Contains(ops, e.Op)
+}
+
+// NoteResent carries over from earlier attempts at the same thing that a request may have been done before.
+func NoteResent(err error, before bool) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return before
 	}
-	return slices.Contains(ops, e.Op)
+	e.Resent = e.Resent || before
+	return e.Resent
 }
 
 // Later tells whether the server asks to be asked again.
