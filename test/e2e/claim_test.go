@@ -80,11 +80,15 @@ func TestSmokeSharedClaim(t *testing.T) {
 	}
 	n.rolledOut("deployment/test-deployment")
 	pods := strings.Fields(n.in("get", "pods", "-l", "app=test", "-o", "jsonpath={.items[*].metadata.name}"))
+	if len(pods) != 2 {
+		t.Fatalf("the Deployment has the pods %v", pods)
+	}
 	for _, reader := range pods {
 		for _, writer := range pods {
-			if got := strings.TrimSpace(n.sh("pod/"+reader, "cat /mnt/"+writer)); got != "written by "+writer {
-				t.Errorf("pod %s reads %q from the file of pod %s", reader, got, writer)
-			}
+			n.eventually("pod "+reader+" reads what "+writer+" wrote", claimDeadline, func() error {
+				_, err := n.tryIn("exec", reader, "--", "grep", "-qx", "written by "+writer, "/mnt/"+writer)
+				return err
+			})
 		}
 	}
 	n.in("delete", "deployment/test-deployment", "pvc/test-claim")
@@ -96,8 +100,9 @@ func TestSmokeSharedClaim(t *testing.T) {
 		}
 		return err
 	})
+	there := n.export().list()
 	for _, name := range pods {
-		if !n.export().exists(v.Dir + "/" + name) {
+		if !there.has(v.Dir + "/" + name) {
 			t.Errorf("Retain lost %s/%s", v.Dir, name)
 		}
 	}
@@ -126,30 +131,41 @@ func TestSmokeReclaim(t *testing.T) {
 	for _, r := range reclaims {
 		n.applyClaim(claim{Claim: r.name, Class: n.makeClass(r.name, r.parameters)})
 	}
+	var fill strings.Builder
 	for _, r := range reclaims {
 		v := n.bound(r.name)
 		volumes[r.name] = v
-		n.export().sh(fmt.Sprintf("mkdir %q/deep && echo precious > %q/deep/file", v.Dir, v.Dir))
+		fmt.Fprintf(&fill, "mkdir %[1]q/deep && echo precious > %[1]q/deep/file || exit 1\n", v.Dir)
 	}
+	n.export().sh(fill.String())
 	n.in("delete", "pvc", "--all", "--wait=false")
 	for _, r := range reclaims {
-		v := volumes[r.name]
-		n.eventually("volume "+v.Name+" of claim "+r.name+" goes away", goneDeadline, n.absent("pv", v.Name))
-		// What is removed leaves its name at once, and its bytes soon after.
-		for name, want := range map[string]bool{v.Dir: r.retained, "archived-" + v.Dir: r.archived} {
-			if got := n.export().exists(name + "/deep/file"); got != want {
+		n.eventually("the volume of claim "+r.name+" goes away", goneDeadline, n.absent("pv", volumes[r.name].Name))
+	}
+	// What is removed leaves its name at once, and its bytes soon after.
+	there := n.export().list()
+	for _, r := range reclaims {
+		dir := volumes[r.name].Dir
+		for name, want := range map[string]bool{dir: r.retained, "archived-" + dir: r.archived} {
+			if got := there.has(name + "/deep/file"); got != want {
 				t.Errorf("%s: %s is there: %t, want %t", r.name, name, got, want)
 			}
 		}
-		if !r.retained && !r.archived {
-			n.eventually("nothing is left of "+r.name, claimDeadline, func() error { return n.nothing(v.Name) })
-		}
 	}
+	n.eventually("nothing is left of what is removed", claimDeadline, func() error {
+		there := n.export().list()
+		for _, r := range reclaims {
+			if left := there.about(volumes[r.name].Name); !r.retained && !r.archived && len(left) > 0 {
+				return fmt.Errorf("of %s there is %v", r.name, left)
+			}
+		}
+		return nil
+	})
 }
 
-// nothing is an error if the export has anything whose name contains text.
+// nothing is an error if the export has anything whose path contains text.
 func (n namespace) nothing(text string) error {
-	if left := n.export().names(text); len(left) > 0 {
+	if left := n.export().list().about(text); len(left) > 0 {
 		return fmt.Errorf("on the export there is %v", left)
 	}
 	return nil
@@ -164,7 +180,7 @@ func TestDeleteClaimInUse(t *testing.T) {
 	n.ready("user")
 	n.in("delete", "pvc", "used", "--wait=false")
 	n.sh("user", "echo still writing > /data/file")
-	if !n.export().exists(v.Dir + "/file") {
+	if !n.export().list().has(v.Dir + "/file") {
 		t.Error("the directory went although a pod uses it")
 	}
 	if out := n.in("get", "pvc", "used", "-o", "jsonpath={.metadata.deletionTimestamp}"); out == "" {
@@ -212,12 +228,12 @@ func TestServerOutsideCluster(t *testing.T) {
 	v := n.bound("far")
 	n.ready("user")
 	n.sh("user", "echo hello > /data/file")
-	if v.Dir != n.name+"/far" || !n.outSide().exists(v.Dir+"/file") {
+	if v.Dir != n.name+"/far" || !n.outSide().list().has(v.Dir+"/file") {
 		t.Errorf("the file is not in %s of the server outside", v.Dir)
 	}
 	n.in("delete", "pod/user", "pvc/far")
 	n.eventually("the volume goes away", goneDeadline, n.absent("pv", v.Name))
-	if n.outSide().exists(v.Dir) {
+	if n.outSide().list().has(v.Dir) {
 		t.Errorf("%s is still there", v.Dir)
 	}
 }

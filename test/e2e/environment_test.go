@@ -62,9 +62,9 @@ func variable(name, fallback string) string {
 
 // Deadlines. The nodes are emulated machines: a pod takes some seconds there.
 const (
-	commandDeadline = 90 * time.Second
-	claimDeadline   = 30 * time.Second
-	podDeadline     = 180 * time.Second
-	goneDeadline    = 120 * time.Second
+	commandDeadline = 2 * time.Minute
+	claimDeadline   = time.Minute
+	podDeadline     = 4 * time.Minute
+	goneDeadline    = 2 * time.Minute
 	pollInterval    = 500 * time.Millisecond
 )

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,11 +40,11 @@ var mistakes = []refusal{
 func TestSmokeMistakes(t *testing.T) {
 	n := newNamespace(t, "mistakes")
 	n.refuses(mistakes)
+	var names []string
 	for _, r := range mistakes {
-		if err := n.nothing(n.volumeName(r.name)); err != nil {
-			t.Errorf("%s: %v", r.name, err)
-		}
+		names = append(names, r.name)
 	}
+	n.nothingOf(names...)
 }
 
 // refuses makes all claims, then waits for the Event of each.
@@ -63,10 +64,17 @@ func (n namespace) refuses(all []refusal) {
 	}
 }
 
-// volumeName is the name that the claim's volume has or would have.
-func (n namespace) volumeName(claim string) string {
+// nothingOf is for claims that were refused: nothing on the export has the name that the volume of one would have.
+func (n namespace) nothingOf(claims ...string) {
 	n.t.Helper()
-	return "pvc-" + n.in("get", "pvc", claim, "-o", "jsonpath={.metadata.uid}")
+	uids := strings.Fields(n.in("get", "pvc", "-o", `jsonpath={range .items[*]}{.metadata.name}={.metadata.uid}{"\n"}{end}`))
+	there := n.export().list()
+	for _, row := range uids {
+		name, uid, _ := strings.Cut(row, "=")
+		if left := there.about(uid); slices.Contains(claims, name) && len(left) > 0 {
+			n.t.Errorf("claim %s was refused, and on the export there is %v", name, left)
+		}
+	}
 }
 
 // A second claim whose template gives a directory that is taken: by a volume, by its parents, by somebody's files.
@@ -83,11 +91,7 @@ func TestTakenDirectory(t *testing.T) {
 		{name: "below", parameters: map[string]string{"subDir": dir + "/below"}, says: dir},
 		{name: "files", parameters: map[string]string{"subDir": n.name + "-files"}, says: n.name + "-files"},
 	})
-	for _, name := range []string{"second", "below", "files"} {
-		if err := n.nothing(n.volumeName(name)); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
+	n.nothingOf("second", "below", "files")
 	n.in("delete", "pvc", "second", "below", "files")
 	if got := strings.Fields(n.export().sh("cat " + dir + "/file " + n.name + "-files/file; ls " + dir)); fmt.Sprint(got) != "[mine mine file]" {
 		t.Errorf("the taken directories hold %v", got)

@@ -3,9 +3,8 @@
 package e2e
 
 import (
-	"fmt"
 	"path"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -95,20 +94,29 @@ func (v viewer) sh(script string) string {
 	return v.must("-n", viewerNamespace, "exec", v.pod, "--", "sh", "-c", "cd /export && "+script)
 }
 
-// exists says whether there is something of this name below the export.
-func (v viewer) exists(name string) bool {
+// listing is what lies on an export, paths without "./", to the depth that directories of volumes, their first files and our
+// own bookkeeping have. A symbolic link is two entries, its own path and where it leads to.
+type listing []string
+
+func (v viewer) list() listing {
 	v.t.Helper()
-	return strings.TrimSpace(v.sh(fmt.Sprintf("if [ -e %q ]; then echo yes; fi", name))) == "yes"
+	out := v.sh("find . -maxdepth 5; find .nfs-csi -type l -exec readlink {} + 2>/dev/null || true")
+	var l listing
+	for line := range strings.Lines(out) {
+		l = append(l, path.Clean(strings.TrimSuffix(line, "\n")))
+	}
+	return l
 }
 
-// names finds everything whose path below the export contains text, records and reservations too.
-func (v viewer) names(text string) []string {
-	v.t.Helper()
-	// Links are reservations, their target is the volume's record.
-	out := strings.Fields(v.sh(fmt.Sprintf("find . -maxdepth 4 -path '*%s*' -prune -print; find .nfs-csi -type l -exec readlink {} + 2>/dev/null | grep -F %q || true", text, text)))
-	for i := range out {
-		out[i] = path.Clean(out[i])
+// has says whether there is this path.
+func (l listing) has(path string) bool { return slices.Contains(l, path) }
+
+// about is everything whose path contains text: directories, records, reservations.
+func (l listing) about(text string) (found listing) {
+	for _, path := range l {
+		if strings.Contains(path, text) {
+			found = append(found, path)
+		}
 	}
-	sort.Strings(out)
-	return out
+	return found
 }
