@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/spf13/pflag"
+)
+
+// common are the flags of every service.
+type common struct {
+	driverName     string
+	endpoint       string
+	metricsAddress string
+	logs           logOptions
+}
+
+func (c *common) add(f *pflag.FlagSet, endpoint, metricsAddress string) {
+	f.StringVar(&c.driverName, "driver-name", defaultDriverName, "name of the CSI driver; PersistentVolumes carry it, so never change it while there are any")
+	f.StringVar(&c.endpoint, "endpoint", endpoint, "socket to serve CSI on")
+	f.StringVar(&c.metricsAddress, "metrics-address", metricsAddress, "address to serve /metrics, /healthz and /readyz on; empty: nowhere")
+	c.logs.add(f)
+}
+
+// together runs all tasks until ctx ends or one of them does, which ends the others; it waits for all.
+func together(ctx context.Context, tasks ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, len(tasks))
+	var running sync.WaitGroup
+	for i, task := range tasks {
+		running.Go(func() {
+			defer cancel()
+			errs[i] = task(ctx)
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+// required reports all flags that are empty.
+func required(flags map[string]string) error {
+	var errs []error
+	for name, value := range flags {
+		if value == "" {
+			errs = append(errs, fmt.Errorf("flag --%s is missing", name))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/nfs-csi/nfs-csi/pkg/driver"
+	"github.com/nfs-csi/nfs-csi/pkg/driver/socket"
+	"github.com/nfs-csi/nfs-csi/pkg/provisioner"
+	"github.com/nfs-csi/nfs-csi/pkg/share"
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// controllerOptions are the flags of `nfs-csi controller`.
+type controllerOptions struct {
+	common
+	provisionerNames  []string
+	server, share     string
+	onDelete, mode    string
+	leaderElection    bool
+	electionNamespace string
+	workers           int
+	kubeconfig        string
+	csiOnly           bool
+}
+
+func controllerCommand() *cobra.Command {
+	var o controllerOptions
+	c := &cobra.Command{
+		Use:   "controller",
+		Short: "Make and delete the volumes of claims",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := o.logs.logger(c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return o.run(c.Context(), log)
+		},
+	}
+	o.add(c.Flags())
+	return c
+}
+
+func (o *controllerOptions) add(f *pflag.FlagSet) {
+	o.common.add(f, "unix:///run/nfs-csi/csi.sock", ":9808")
+	f.StringArrayVar(&o.provisionerNames, "provisioner-name", nil, "another provisioner name to answer to besides the driver's; may be repeated")
+	f.StringVar(&o.server, "nfs-server", os.Getenv("NFS_SERVER"), "NFS server of classes that name none (environment: NFS_SERVER)")
+	f.StringVar(&o.share, "nfs-share", os.Getenv("NFS_PATH"), "share of classes that name none (environment: NFS_PATH)")
+	f.StringVar(&o.onDelete, "default-on-delete", "", "what becomes of the directory of a deleted volume whose class does not say: delete, retain or archive (default delete)")
+	f.StringVar(&o.mode, "mount-permissions", "", "octal mode of new directories of classes that set none (default 0777)")
+	f.BoolVar(&o.leaderElection, "leader-election", true, "let one of several controllers work at a time")
+	f.StringVar(&o.electionNamespace, "leader-election-namespace", podNamespace(), "namespace of the lease (default: the pod's)")
+	f.IntVar(&o.workers, "workers", 32, "claims, and as many volumes, to work on at once")
+	f.StringVar(&o.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "file that says how to reach the API server (default: as a pod does)")
+	f.BoolVar(&o.csiOnly, "csi-only", false, "serve the CSI socket and leave claims to somebody else")
+}
+
+// run is the controller: NFS client, shares, CSI service, and around it the provisioner and a socket.
+func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) (err error) {
+	defaults, err := o.check()
+	if err != nil {
+		return err
+	}
+	m := newMetrics()
+	identity, err := driver.NewIdentity(o.driverName, version)
+	if err != nil {
+		return err
+	}
+	manager := share.NewManager(share.Config{
+		Open: client{log: log, metrics: m}.open, Locations: locations(defaults), Classify: classify, Observe: m.operation, Log: log,
+	})
+	defer func() { err = errors.Join(err, manager.Close()) }()
+	calls := driver.Calls{Log: log, Observe: m.call}
+	service := driver.NewController(manager, defaults, log)
+	claims, err := o.provisioner(calls.Controller(service), m, log)
+	if err != nil {
+		return err
+	}
+	web, err := listenHTTP(ctx, o.metricsAddress)
+	if err != nil {
+		return err
+	}
+	l, err := socket.Listen(ctx, o.endpoint)
+	if err != nil {
+		return errors.Join(err, closeAll(web))
+	}
+	log.Info("nfs-csi controller", "version", version, "driver", o.driverName, "endpoint", o.endpoint, "metrics", addressOf(web))
+	return together(ctx,
+		func(ctx context.Context) error {
+			return driver.Serve(ctx, l, driver.Services{Identity: identity, Controller: service}, calls)
+		},
+		func(ctx context.Context) error {
+			return serveHTTP(ctx, web, m.registry, health{healthy: holds(l), ready: claims.Ready}, log)
+		},
+		claims.Run)
+}
+
+// check reads what the flags say of classes, and reports all mistakes.
+func (o *controllerOptions) check() (volume.Defaults, error) {
+	policy, err1 := volume.ParsePolicy(o.onDelete)
+	mode, err2 := volume.ParseMode(o.mode)
+	d := volume.Defaults{Server: o.server, Share: o.share, Policy: policy, Mode: mode}
+	var err3, err4, err5 error
+	if o.server != "" || o.share != "" {
+		if _, err := volume.ParseLocation(o.server, o.share); err != nil {
+			err3 = fmt.Errorf("--nfs-server and --nfs-share: %w", err)
+		}
+	}
+	if o.workers < 1 {
+		err4 = fmt.Errorf("--workers is %d: it must be at least 1", o.workers)
+	}
+	if o.leaderElection && !o.csiOnly && o.electionNamespace == "" {
+		err5 = errors.New("--leader-election-namespace is missing: name the namespace of the lease, or switch --leader-election=false")
+	}
+	return d, errors.Join(err1, err2, err3, err4, err5)
+}
+
+func locations(d volume.Defaults) []volume.Location {
+	l, err := volume.ParseLocation(d.Server, d.Share)
+	if err != nil {
+		return nil // no default: check has looked
+	}
+	return []volume.Location{l}
+}
+
+// claimWatcher is the provisioner, or what stands for it where there are no claims.
+type claimWatcher interface {
+	Run(ctx context.Context) error
+	Ready() error
+}
+
+type noClaims struct{}
+
+func (noClaims) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (noClaims) Ready() error                  { return nil }
+
+func (o *controllerOptions) provisioner(volumes provisioner.Volumes, m *metrics, log *slog.Logger) (claimWatcher, error) {
+	if o.csiOnly {
+		return noClaims{}, nil
+	}
+	config, err := restConfig(o.kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	api, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making the client of the API server: %w", err)
+	}
+	c := provisioner.Config{
+		DriverName: o.driverName, Names: o.provisionerNames, Volumes: volumes, Client: api,
+		Workers: o.workers, Log: log, Metrics: m.registry,
+	}
+	if o.leaderElection {
+		if c.Election, err = election(config, o.driverName, o.electionNamespace); err != nil {
+			return nil, err
+		}
+	}
+	return provisioner.New(c)
+}

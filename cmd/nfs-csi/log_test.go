@@ -1,0 +1,59 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/grpclog"
+	"k8s.io/klog/v2"
+)
+
+func quietLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func TestLibrariesLogLikeUs(t *testing.T) {
+	var out bytes.Buffer
+	o := logOptions{format: "json", verbosity: 4}
+	log, err := o.logger(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Info("ours")
+	klog.V(4).InfoS("kubernetes", "claim", "default/data")
+	klog.V(5).InfoS("too much")
+	klog.Background().WithName("named").WithValues("key", "value").Info("structured")
+	grpclog.Warningf("transport %s", "broke")
+	grpclog.Info("grpc's own")
+	var seen []string
+	for line := range strings.Lines(out.String()) {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatalf("line %q: %v", line, err)
+		}
+		seen = append(seen, fields["msg"].(string))
+		if fields["msg"] == "structured" && fields["key"] != "value" {
+			t.Errorf("values are lost: %s", line)
+		}
+	}
+	if got := strings.Join(seen, ","); got != "ours,kubernetes,structured,grpc,grpc" {
+		t.Errorf("logged %s", got)
+	}
+}
+
+func TestVerbosityZeroIsQuiet(t *testing.T) {
+	var out bytes.Buffer
+	o := logOptions{format: "text"}
+	log, err := o.logger(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Debug("no")
+	klog.V(1).InfoS("no")
+	grpclog.Info("no")
+	if out.Len() > 0 {
+		t.Errorf("logged %s", out.String())
+	}
+}

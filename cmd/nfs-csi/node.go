@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nfs-csi/nfs-csi/pkg/driver"
+	"github.com/nfs-csi/nfs-csi/pkg/driver/registration"
+	"github.com/nfs-csi/nfs-csi/pkg/driver/socket"
+	"github.com/nfs-csi/nfs-csi/pkg/mount"
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// nodeOptions are the flags of `nfs-csi node`.
+type nodeOptions struct {
+	common
+	nodeID          string
+	kubeletDir      string
+	registrationDir string
+}
+
+func nodeCommand() *cobra.Command {
+	var o nodeOptions
+	c := &cobra.Command{
+		Use:   "node",
+		Short: "Mount volumes into the pods of this node",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := o.logs.logger(c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return o.run(c.Context(), log)
+		},
+	}
+	o.add(c.Flags())
+	return c
+}
+
+func (o *nodeOptions) add(f *pflag.FlagSet) {
+	o.common.add(f, "", "127.0.0.1:9809")
+	f.Lookup("endpoint").Usage = "socket to serve CSI on (default unix://KUBELET-DIR/plugins/DRIVER-NAME/csi.sock)"
+	f.StringVar(&o.nodeID, "node-id", "", "name of the Node object of this node")
+	f.StringVar(&o.kubeletDir, "kubelet-dir", "/var/lib/kubelet", "kubelet's directory")
+	f.StringVar(&o.registrationDir, "registration-dir", "", "directory where kubelet finds drivers (default KUBELET-DIR/plugins_registry)")
+}
+
+// complete fills in what the flags leave to others.
+func (o *nodeOptions) complete() error {
+	if o.endpoint == "" {
+		o.endpoint = "unix://" + filepath.Join(o.kubeletDir, "plugins", o.driverName, "csi.sock")
+	}
+	if o.registrationDir == "" {
+		o.registrationDir = filepath.Join(o.kubeletDir, "plugins_registry")
+	}
+	return required(map[string]string{"node-id": o.nodeID})
+}
+
+// mounts is a [mount.Mounter] in the driver's words.
+type mounts struct{ *mount.Mounter }
+
+// Mount attaches m to target.
+func (n mounts) Mount(ctx context.Context, m volume.Mountpoint, readOnly bool, target string) error {
+	return n.Mounter.Mount(ctx, mount.Source{Server: m.Server, Path: m.Path, Options: m.Options, ReadOnly: readOnly}, target)
+}
+
+// run is the node's part: mounts, the CSI service on a socket, and its registration with kubelet.
+func (o *nodeOptions) run(ctx context.Context, log *slog.Logger) error {
+	if err := o.complete(); err != nil {
+		return err
+	}
+	m := newMetrics()
+	identity, err := driver.NewIdentity(o.driverName, version)
+	if err != nil {
+		return err
+	}
+	mounter := mount.New(mount.Config{Preflight: client{log: log, metrics: m}.preflight, Log: log})
+	node, err := driver.NewNode(mounts{mounter}, o.nodeID)
+	if err != nil {
+		return err
+	}
+	path, err := socket.Path(o.endpoint)
+	if err != nil {
+		return err
+	}
+	web, err := listenHTTP(ctx, o.metricsAddress)
+	if err != nil {
+		return err
+	}
+	l, err := socket.Listen(ctx, o.endpoint)
+	if err != nil {
+		return errors.Join(err, closeAll(web))
+	}
+	registrar := registration.New(registration.Config{Dir: o.registrationDir, Driver: o.driverName, Endpoint: path, Log: log})
+	log.Info("nfs-csi node", "version", version, "driver", o.driverName, "node", o.nodeID, "endpoint", o.endpoint, "metrics", addressOf(web))
+	return together(ctx,
+		func(ctx context.Context) error {
+			return driver.Serve(ctx, l, driver.Services{Identity: identity, Node: node}, driver.Calls{Log: log, Observe: m.call})
+		},
+		func(ctx context.Context) error {
+			return serveHTTP(ctx, web, m.registry, health{healthy: holds(l), ready: registrar.Registered}, log)
+		},
+		func(ctx context.Context) error { registrar.Run(ctx); return nil })
+}
+
+var errSocketGone = errors.New("the CSI socket was removed by somebody: only a new process makes it again")
+
+// holds finds that kubelet or others do not reach us any more.
+func holds(l *socket.Listener) func() error {
+	return func() error {
+		if !l.Holds() {
+			return errSocketGone
+		}
+		return nil
+	}
+}
+
+func closeAll(closers ...io.Closer) error {
+	var errs []error
+	for _, c := range closers {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nfs-csi/nfs-csi/pkg/mount"
+)
+
+// version is set by the linker, see Makefile.
+var version = "devel"
+
+// defaultDriverName is the driver's name in the chart.
+const defaultDriverName = "nfs-csi.github.io"
+
+// exitCode is an error that says nothing but how to exit.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// run is the whole program. It returns when ctx has ended and all that it started has, or with what went wrong.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	root := &cobra.Command{
+		Use:           "nfs-csi",
+		Short:         "Dynamic NFS volumes for Kubernetes",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(controllerCommand(), nodeCommand(), versionCommand(), mountHelperCommand())
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w: see %s --help", err, c.CommandPath())
+	})
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(c.OutOrStdout(), "nfs-csi %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+}
+
+// mountHelperCommand is what the node runs for each mount, in a process that can be killed.
+func mountHelperCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "mount-helper",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if code := mount.HelperMain(c.InOrStdin(), c.OutOrStdout()); code != 0 {
+				return exitCode(code)
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+func TestVersion(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"version"}, strings.NewReader(""), &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(out.String(), "nfs-csi devel go1.") {
+		t.Errorf("printed %q", out.String())
+	}
+}
+
+func TestHelpNamesTheCommands(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"--help"}, strings.NewReader(""), &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{"controller", "node", "version"} {
+		if !strings.Contains(out.String(), word) {
+			t.Errorf("%q is missing in\n%s", word, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "mount-helper") {
+		t.Error("the helper is shown")
+	}
+}
+
+func TestBadArguments(t *testing.T) {
+	t.Setenv("KUBECONFIG", "")
+	t.Setenv("POD_NAMESPACE", "")
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	cases := map[string]struct {
+		args []string
+		want []string
+	}{
+		"command":       {[]string{"bogus"}, []string{`unknown command "bogus"`}},
+		"flag":          {[]string{"controller", "--bogus"}, []string{"unknown flag: --bogus", "nfs-csi controller --help"}},
+		"argument":      {[]string{"node", "here"}, []string{`unknown command "here"`}},
+		"no node":       {[]string{"node"}, []string{"--node-id is missing"}},
+		"log format":    {[]string{"node", "--node-id=n", "--log-format=xml"}, []string{`"xml"`, "text or json"}},
+		"node endpoint": {[]string{"node", "--node-id=n", "--endpoint=/a.sock"}, []string{"unix:///path"}},
+		"driver name":   {[]string{"node", "--node-id=n", "--driver-name=a b"}, []string{`driver name "a b"`}},
+		"no cluster":    {[]string{"controller", "--leader-election=false"}, []string{"--kubeconfig", "--csi-only"}},
+		"all at once": {[]string{"controller", "--default-on-delete=burn", "--mount-permissions=rwx", "--nfs-server=a/b", "--nfs-share=/s", "--workers=0"},
+			[]string{`"burn"`, `"rwx"`, `"a/b"`, "--workers", "--leader-election-namespace"}},
+		"kubeconfig": {[]string{"controller", "--leader-election=false", "--kubeconfig=/does/not/exist"}, []string{"/does/not/exist"}},
+		"address":    {[]string{"controller", "--csi-only", "--metrics-address=nowhere:x"}, []string{"--metrics-address"}},
+		"endpoint":   {[]string{"controller", "--csi-only", "--metrics-address=", "--endpoint=http://a"}, []string{`"http://a"`}},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			err := run(t.Context(), test.args, strings.NewReader(""), io.Discard, io.Discard)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, w := range test.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("error %q does not say %q", err, w)
+				}
+			}
+		})
+	}
+}
+
+func TestMountHelperSaysHowItEnded(t *testing.T) {
+	err := run(t.Context(), []string{"mount-helper"}, strings.NewReader("this is no request"), io.Discard, io.Discard)
+	var code exitCode
+	if !errors.As(err, &code) || code == 0 {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+func TestDefaultsFromTheEnvironment(t *testing.T) {
+	t.Setenv("NFS_SERVER", "old.example.com")
+	t.Setenv("NFS_PATH", "/exports")
+	c := controllerCommand()
+	if got := c.Flag("nfs-server").Value.String() + c.Flag("nfs-share").Value.String(); got != "old.example.com/exports" {
+		t.Errorf("defaults are %q", got)
+	}
+	o := controllerOptions{server: "old.example.com", share: "/exports", mode: "0770", workers: 1, csiOnly: true}
+	d, err := o.check()
+	if err != nil || d.Mode != 0o770 || d.Policy != volume.Delete {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if l := locations(d); len(l) != 1 || l[0].String() != "old.example.com:/exports" {
+		t.Errorf("locations %v", l)
+	}
+}
