@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -108,7 +109,7 @@ func (c *creation) run(ctx context.Context) error {
 	if c.seen.info != nil {
 		return c.adopt(ctx)
 	}
-	return c.makeDir(ctx, c.madeMeanwhile)
+	return c.makeDir(ctx)
 }
 
 // compatible compares the size of a volume that is there with the one asked for, as CSI's CreateVolume says to.
@@ -134,7 +135,7 @@ func (c *creation) resume(ctx context.Context) error {
 		return c.nested(c.seen.above)
 	case c.seen.info == nil:
 		c.dropRecord, c.dropLink = true, true // there is nothing that they would speak of
-		return c.makeDir(ctx, func(context.Context) error { return nil })
+		return c.makeDir(ctx)
 	case !c.seen.info.IsDir():
 		return fmt.Errorf("%w: directory %q of volume %q is now %s: somebody replaced it; move it away",
 			volume.ErrExists, c.record.Dir, c.record.Name, typeName(c.seen.info))
@@ -223,12 +224,14 @@ func (c *creation) writeRecord(ctx context.Context) error {
 	}
 	name := recordPath(c.seen.key)
 	if c.seen.found == torn {
-		return c.replace(ctx, stagingPath(c.seen.key), name, data)
+		err = c.replace(ctx, stagingPath(c.seen.key), name, data)
+	} else {
+		err = c.fs.CreateFile(ctx, name, data, recordMode)
 	}
-	err = c.fs.CreateFile(ctx, name, data, recordMode)
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, syscall.ENOTEMPTY): // which is an fs.ErrExist too
 	case errors.Is(err, fs.ErrExist):
 		return errChanged
 	case errors.Is(err, fs.ErrNotExist):
@@ -247,13 +250,10 @@ func (s *share) replace(ctx context.Context, staging, name string, data []byte) 
 		}
 		err = s.fs.CreateFile(ctx, staging, data, recordMode)
 	}
-	if err == nil {
-		err = s.fs.Rename(ctx, staging, name)
-	}
 	if err != nil {
-		return fmt.Errorf("replacing the record %q: %w", name, err)
+		return err
 	}
-	return nil
+	return s.fs.Rename(ctx, staging, name)
 }
 
 // link reserves the directory for the volume.

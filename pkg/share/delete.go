@@ -11,8 +11,8 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
-// deletion deletes one volume: first the directory goes where the policy says, then the record, then the reservation.
-// In that order each crash leaves a state from which the next try knows what is left to do.
+// deletion deletes one volume: first the directory goes where the policy says, then the reservation, then the record,
+// which knows the policy. In that order each crash leaves a state from which the next try knows what is left to do.
 type deletion struct {
 	*share
 	id     volume.ID
@@ -39,13 +39,13 @@ func (s *share) delete(ctx context.Context, id volume.ID) error {
 			return err
 		}
 	}
-	if st.found != noRecord {
-		if err := s.remove(ctx, recordPath(st.key)); err != nil {
+	if st.ours() {
+		if err := s.remove(ctx, linkPath(id.Dir)); err != nil {
 			return err
 		}
 	}
-	if st.ours() {
-		return s.remove(ctx, linkPath(id.Dir))
+	if st.found != noRecord {
+		return s.remove(ctx, recordPath(st.key))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"path"
@@ -68,24 +69,168 @@ func settled(t *testing.T, m *share.Manager, want int) int {
 	}
 }
 
-// TestLayoutRemoved: somebody takes .nfs-csi away while we run. Volumes are made and deleted all the same.
+// TestLayoutRemoved: somebody takes .nfs-csi or a part of it away while we run. Volumes are made and deleted all the same.
 func TestLayoutRemoved(t *testing.T) {
+	for _, part := range []string{"", "/volumes", "/directories", "/trash", "/staging"} {
+		t.Run(part, func(t *testing.T) {
+			w := &world{T: t, fs: memfs.New()}
+			p := newProcess(w.fs, "", 0, 0)
+			defer p.Close()
+			var a, b volume.Volume
+			w.must(creates(&a, request("pvc-a", "a", volume.Delete, false))(p))
+			w.must(deletes(a.ID)(p))
+			w.must(creates(&a, request("pvc-a", "a", volume.Delete, false))(p))
+			w.must(w.fs.RemoveAll(t.Context(), volume.Reserved+part))
+			if part == "/staging" {
+				w.write(volume.Reserved+"/volumes/pvc-b.json", "torn")
+			}
+			w.must(creates(&b, request("pvc-b", "b", volume.Delete, false))(p))
+			w.must(w.fs.RemoveAll(t.Context(), volume.Reserved+part))
+			for _, v := range []volume.Volume{a, b} {
+				if err := deletes(v.ID)(p); err != nil && !errors.Is(err, volume.ErrUnavailable) {
+					t.Error(err)
+				}
+				w.must(deletes(v.ID)(p))
+			}
+			w.emptied()
+			w.holds(nil)
+		})
+	}
+}
+
+// TestMadeMeanwhile: what takes a directory's name at the last moment is ours only if it is just what we would have made.
+func TestMadeMeanwhile(t *testing.T) {
+	for name, tt := range map[string]struct {
+		mode fs.FileMode // 0: a file
+		uid  int
+		with func(w *world)
+		ours bool
+	}{
+		"ours":       {mode: 0o755, uid: 7, ours: true},
+		"other mode": {mode: 0o750, uid: 7},
+		"setgid":     {mode: 0o755 | fs.ModeSetgid, uid: 7},
+		"owner":      {mode: 0o755, uid: 8},
+		"file":       {},
+		"content":    {mode: 0o755, uid: 7, with: func(w *world) { w.write("ns/file", "x") }},
+		"a volume below": {mode: 0o755, uid: 7, with: func(w *world) {
+			w.must(w.fs.Symlink(w.Context(), "../volumes/other.json", volume.Reserved+"/directories/ns%2Fa"))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &world{T: t, fs: memfs.New()}
+			p := newProcess(w.fs, "", 0, 0)
+			defer p.Close()
+			p.hooked.Before = func(_ context.Context, c sharetest.Call) error {
+				if c.Op != "Mkdir" || c.Names[0] != "ns" {
+					return nil
+				}
+				if tt.mode == 0 {
+					return w.fs.CreateFile(t.Context(), "ns", nil, 0o644)
+				}
+				err := w.fs.Mkdir(t.Context(), "ns", tt.mode, tt.uid, 0)
+				if tt.with != nil {
+					tt.with(w)
+				}
+				return err
+			}
+			r := request("pvc-1", "ns", volume.Delete, false)
+			r.Class.Mode, r.Class.UID = 0o755, 7
+			v, err := p.Create(t.Context(), r)
+			if tt.ours {
+				w.must(err)
+				w.holds([]volume.Volume{v}, "ns/")
+				return
+			}
+			w.wantsExists(err)
+			w.must(w.fs.RemoveAll(t.Context(), volume.Reserved+"/directories/ns%2Fa"))
+			w.must(sharetest.Audit(t.Context(), w.fs))
+		})
+	}
+}
+
+// TestFoundInsideAnother: a creation that was interrupted finds that a volume above was made at the same time. It goes,
+// with the empty directory that it had made.
+func TestFoundInsideAnother(t *testing.T) {
+	for _, text := range []string{"", "x"} {
+		w := &world{T: t, fs: memfs.New()}
+		var v volume.Volume
+		do := creates(&v, request("pvc-1", "ns/a", volume.Delete, false))
+		w.must(w.clean(do))
+		above := volume.Reserved + "/directories/ns"
+		w.must(w.fs.Symlink(t.Context(), "../volumes/other.json", above))
+		want := []string{"ns/"}
+		if text != "" {
+			w.write("ns/a/file", text)
+			want = []string{"ns/", "ns/a/", "ns/a/file=" + text}
+		}
+		w.wantsExists(w.clean(do))
+		w.must(w.fs.Remove(t.Context(), above))
+		w.holds(nil, want...)
+	}
+}
+
+// TestTwoFailures: of two failures at once the one whose outcome is not known counts, so that the call is repeated.
+func TestTwoFailures(t *testing.T) {
+	for _, full := range []string{"CreateFile", "Symlink"} {
+		w := &world{T: t, fs: memfs.New()}
+		p := newProcess(w.fs, "", 0, 0)
+		p.hooked.Before = func(_ context.Context, c sharetest.Call) error {
+			if c.Op == full {
+				return syscall.ENOSPC
+			}
+			return nil
+		}
+		p.hooked.After = func(_ context.Context, c sharetest.Call) error {
+			if c.Op == "CreateFile" || c.Op == "Symlink" {
+				return errLost
+			}
+			return nil
+		}
+		var v volume.Volume
+		do := creates(&v, request("pvc-1", "a", volume.Delete, false))
+		err := do(p)
+		p.Close()
+		if !errors.Is(err, volume.ErrUnavailable) || errors.Is(err, volume.ErrNoSpace) {
+			t.Errorf("%s: got %v", full, err)
+		}
+		w.must(w.clean(do))
+		w.holds([]volume.Volume{v}, "a/")
+	}
+}
+
+// TestUndoneWithoutCaller: what failed is taken back even when the caller has gone meanwhile.
+func TestUndoneWithoutCaller(t *testing.T) {
 	w := &world{T: t, fs: memfs.New()}
 	p := newProcess(w.fs, "", 0, 0)
 	defer p.Close()
-	var a, b volume.Volume
-	w.must(creates(&a, request("pvc-a", "a", volume.Delete, false))(p))
-	w.must(w.fs.RemoveAll(t.Context(), volume.Reserved))
-	w.must(creates(&b, request("pvc-b", "b", volume.Delete, false))(p))
-	w.holds([]volume.Volume{b}, "a/", "b/")
-	w.must(w.fs.RemoveAll(t.Context(), volume.Reserved))
-	if err := deletes(b.ID)(p); !errors.Is(err, volume.ErrUnavailable) {
+	p.hooked.Before = func(_ context.Context, c sharetest.Call) error {
+		if c.Op == "Mkdir" && c.Names[0] == "a" {
+			p.cancel()
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	var v volume.Volume
+	if err := creates(&v, request("pvc-1", "a", volume.Delete, false))(p); !errors.Is(err, volume.ErrNoSpace) {
 		t.Errorf("got %v", err)
 	}
-	w.must(deletes(b.ID)(p))
-	w.must(deletes(a.ID)(p))
-	w.emptied()
 	w.holds(nil)
+}
+
+// TestPolicyOutlivesCrashes: a handle that says delete does not become true while a retained volume is deleted, as long
+// as there is a record. Without one a volume is as its handle says.
+func TestPolicyOutlivesCrashes(t *testing.T) {
+	everyFailure(t, func(t *testing.T, w *world) {
+		var v volume.Volume
+		w.must(w.clean(creates(&v, request("pvc-1", "a", volume.Retain, false))))
+		w.write("a/file", "x")
+		v.ID.Policy = volume.Delete
+		err := w.disturbed(deletes(v.ID))
+		if err != nil && len(w.list(volume.Reserved+"/volumes")) > 0 {
+			w.must(w.clean(deletes(v.ID)))
+		}
+		w.holds(nil, "a/", "a/file=x")
+	})
 }
 
 // TestAcrossFileSystems: what cannot be moved is kept, and the error says why.

@@ -15,8 +15,8 @@ import (
 // undoTimeout bounds taking back what a failed creation made; it runs even when the caller has gone.
 const undoTimeout = 10 * time.Second
 
-// makeDir makes the volume's directory, and what is missing above it. taken decides when the name is taken.
-func (c *creation) makeDir(ctx context.Context, taken func(context.Context) error) error {
+// makeDir makes the volume's directory, and what is missing above it.
+func (c *creation) makeDir(ctx context.Context) error {
 	dir, class := c.record.Dir, c.request.Class
 	for range creationAttempts {
 		err := c.fs.Mkdir(ctx, string(dir), class.Mode, class.UID, class.GID)
@@ -25,7 +25,7 @@ func (c *creation) makeDir(ctx context.Context, taken func(context.Context) erro
 			c.dropDir = true
 			return c.checkAbove(ctx)
 		case errors.Is(err, fs.ErrExist):
-			return taken(ctx)
+			return c.madeMeanwhile(ctx)
 		case errors.Is(err, fs.ErrNotExist) && len(dir.Parents()) > 0:
 			if err := c.makeParents(ctx); err != nil {
 				return err

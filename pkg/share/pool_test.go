@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -187,54 +189,80 @@ func TestOpenHangs(t *testing.T) {
 	})
 }
 
+// sticky is a share where a tree does not go away while it fails.
+type sticky struct {
+	mu      sync.Mutex
+	failing bool
+	tries   int
+	seen    map[string]int // what was observed, as "operation ok" or "operation failed"
+}
+
+func (s *sticky) before(_ context.Context, c sharetest.Call) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.Op != "RemoveAll" || !s.failing || !strings.Contains(c.Names[0], "/sticky-") {
+		return nil
+	}
+	s.tries++
+	return errLost
+}
+
+func (s *sticky) observe(op string, _ time.Duration, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		op += " failed"
+	}
+	s.seen[op]++
+}
+
+func (s *sticky) fail(on bool) (tries int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failing = on
+	return s.tries
+}
+
 // TestPurgeRetries: what cannot be removed is tried again, ever more slowly, and does not hold up the rest.
 func TestPurgeRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fsys := memfs.New()
-		var mu sync.Mutex
-		failing, tries := true, 0
-		hooked := &sharetest.Hooked{FS: fsys, Before: func(_ context.Context, c sharetest.Call) error {
-			mu.Lock()
-			defer mu.Unlock()
-			if c.Op == "RemoveAll" && failing {
-				tries++
-				return errLost
-			}
-			return nil
-		}}
-		observed := map[string]int{}
-		m := far(hooked, func(c *share.Config) {
-			c.Observe = func(op string, _ time.Duration, err error) {
-				mu.Lock()
-				defer mu.Unlock()
-				observed[fmt.Sprint(op, err == nil)]++
-			}
-		})
-		v, err := m.Create(t.Context(), request("a", "a", volume.Delete, false))
-		if err == nil {
-			err = m.Delete(t.Context(), v.ID, nil)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := &sticky{failing: true, seen: map[string]int{}}
+		m := far(&sharetest.Hooked{FS: memfs.New(), Before: s.before}, func(c *share.Config) { c.Observe = s.observe })
+		makeAndDelete(t, m, "sticky")
 		time.Sleep(30 * time.Minute)
+		tries := s.fail(true)
 		if n := m.Trash(); n != 1 || tries < 10 || tries > 25 {
 			t.Errorf("%d in the trash after %d tries", n, tries)
 		}
-		mu.Lock()
-		failing = false
-		mu.Unlock()
+		makeAndDelete(t, m, "other")
+		time.Sleep(3 * trip)
+		if n := m.Trash(); n != 1 {
+			t.Errorf("%d in the trash soon after another deletion", n)
+		}
+		tries = s.fail(false)
 		time.Sleep(6 * time.Minute)
 		if n := m.Trash(); n != 0 {
 			t.Errorf("%d in the trash in the end", n)
 		}
-		if observed["purgefalse"] != tries || observed["purgetrue"] != 1 || observed["createtrue"] != 1 || observed["opentrue"] != 1 {
-			t.Errorf("observed %v", observed)
-		}
 		if err := m.Close(); err != nil {
 			t.Error(err)
 		}
+		want := map[string]int{"open": 1, "create": 2, "delete": 2, "purge failed": tries, "purge": 2}
+		if !maps.Equal(s.seen, want) {
+			t.Errorf("observed %v, want %v", s.seen, want)
+		}
 	})
+}
+
+func makeAndDelete(t *testing.T, m *share.Manager, name string) {
+	t.Helper()
+	v, err := m.Create(t.Context(), request(name, name, volume.Delete, false))
+	if err == nil {
+		err = m.Delete(t.Context(), v.ID, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestCloseStopsPurging: Close does not wait for a tree that takes long.
@@ -249,17 +277,68 @@ func TestCloseStopsPurging(t *testing.T) {
 			return ctx.Err()
 		}}
 		m := far(hooked, nil)
-		v, err := m.Create(t.Context(), request("a", "a", volume.Delete, false))
-		if err == nil {
-			err = m.Delete(t.Context(), v.ID, nil)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		makeAndDelete(t, m, "a")
 		time.Sleep(10 * trip)
 		began := time.Now()
 		if err := m.Close(); err != nil || time.Since(began) > trip {
 			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// TestPurgeAfterLostReply: the trash is looked into also when nobody knew that something went there.
+func TestPurgeAfterLostReply(t *testing.T) {
+	w := &world{T: t, fs: memfs.New()}
+	var v volume.Volume
+	w.must(w.clean(creates(&v, request("pvc-1", "a", volume.Delete, false))))
+	p := newProcess(w.fs, "Rename", 1, lostReply)
+	defer p.Close()
+	if err := deletes(v.ID)(p); !errors.Is(err, volume.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	w.must(deletes(v.ID)(p))
+	deadline := time.Now().Add(10 * time.Second)
+	for len(w.list(volume.Reserved+"/trash")) > 0 {
+		if time.Now().After(deadline) {
+			t.Fatal("still in the trash")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// TestOneAtATime: whoever comes second for a volume or a directory is told at once.
+func TestOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := far(memfs.New(), nil)
+		defer m.Close()
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			if _, err := m.Create(t.Context(), request("a", "dir", volume.Delete, false)); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		began := time.Now()
+		_, sameName := m.Create(t.Context(), request("a", "other", volume.Delete, false))
+		_, sameDir := m.Create(t.Context(), request("b", "dir", volume.Delete, false))
+		deleteName := m.Delete(t.Context(), volume.ID{Location: place, Dir: "x", UUID: "a"}, nil)
+		deleteDir := m.Delete(t.Context(), volume.ID{Location: place, Dir: "dir", UUID: "x"}, nil)
+		for _, err := range []error{sameName, sameDir, deleteName, deleteDir} {
+			if !errors.Is(err, volume.ErrBusy) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("waited %v", waited)
+		}
+		elsewhere := request("a", "dir", volume.Delete, false)
+		elsewhere.Class.Share = "/another"
+		if _, err := m.Create(t.Context(), elsewhere); errors.Is(err, volume.ErrBusy) {
+			t.Error("volumes of different shares wait for each other")
+		}
+		calls.Wait()
+		if err := m.Delete(t.Context(), volume.ID{Location: place, Dir: "dir", UUID: "a"}, nil); err != nil {
+			t.Error(err)
 		}
 	})
 }

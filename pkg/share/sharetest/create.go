@@ -70,6 +70,14 @@ func (s *suite) createTwice() {
 	s.make("a", nil)
 	s.mode("a", 0o777)
 	s.holds(first)
+
+	s.must(s.fs.Remove(s.ctx, "a"))
+	s.write("a", "kept")
+	s.refuses("a", nil, volume.ErrExists, "a file", "move it away")
+	s.content("a", "kept")
+	s.must(s.fs.Remove(s.ctx, "a"))
+	s.make("a", nil)
+	s.holds(first)
 }
 
 func (s *suite) createOtherSize() {
@@ -238,8 +246,11 @@ func (s *suite) hostileLayout() {
 	if _, err := s.Create(s.ctx, s.request("e", nil)); err == nil {
 		s.Error("a volume whose record is a link")
 	}
+	s.write(volume.Reserved+"/volumes/f.json", "torn")
+	s.mkdir(volume.Reserved + "/staging/f.json/x")
+	s.refuses("f", nil, volume.ErrExists, "staging/f.json")
 	s.root("a", "away")
-	for _, name := range []string{"directories/b", "directories/c", "volumes/d.json", "volumes/e.json"} {
+	for _, name := range []string{"directories/b", "directories/c", "volumes/d.json", "volumes/e.json", "staging/f.json/x", "staging/f.json"} {
 		s.must(s.fs.Remove(s.ctx, volume.Reserved+"/"+name))
 	}
 	s.holds(v)
