@@ -2,6 +2,7 @@ package mount
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -12,7 +13,7 @@ const (
 	operationUnmount = "unmount"
 )
 
-// request is what the child reads from its standard input: one JSON value.
+// request is what the child reads from its standard input, one JSON value each.
 type request struct {
 	Operation  string
 	Target     string
@@ -29,36 +30,47 @@ type attempt struct {
 	Parameters []parameter
 }
 
-// answer is what the child writes to its standard output.
+// answer is what the child writes to its standard output: one when it is ready and one for each request.
 type answer struct {
 	Failure *failure `json:",omitempty"` // nil: done
 }
 
 // HelperMain is the whole program of the child process in which system calls run that a dead server may hold for minutes:
-// it can be killed. It reads one request from stdin, writes one answer to stdout and returns the exit code. When stdin ends
-// before the work is done, the parent has given up or died, and it returns at once.
+// it can be killed. It reads requests from stdin and writes an answer each to stdout until stdin ends, and returns the exit
+// code. When stdin ends before the work is done, the parent has given up or died, and it returns at once.
 func HelperMain(stdin io.Reader, stdout io.Writer) int {
-	var r request
-	decoder := json.NewDecoder(stdin)
-	if err := decoder.Decode(&r); err != nil {
+	requests := make(chan request)
+	var readErr error
+	go func() {
+		defer close(requests)
+		for decoder := json.NewDecoder(stdin); ; {
+			var r request
+			if readErr = decoder.Decode(&r); readErr != nil {
+				return
+			}
+			requests <- r
+		}
+	}()
+	answers := json.NewEncoder(stdout)
+	if err := answers.Encode(answer{}); err != nil {
+		return 1
+	}
+	for r := range requests {
+		done := make(chan answer, 1)
+		go func() { done <- perform(r) }()
+		select {
+		case <-requests: // no second request comes before the answer, so this is the end
+			return 1
+		case a := <-done:
+			if err := answers.Encode(a); err != nil {
+				return 1
+			}
+		}
+	}
+	if !errors.Is(readErr, io.EOF) {
 		return 2
 	}
-	abandoned := make(chan struct{})
-	go func() {
-		defer close(abandoned)
-		_, _ = io.Copy(io.Discard, stdin)
-	}()
-	done := make(chan answer, 1)
-	go func() { done <- perform(r) }()
-	select {
-	case <-abandoned:
-		return 1
-	case a := <-done:
-		if err := json.NewEncoder(stdout).Encode(a); err != nil {
-			return 1
-		}
-		return 0
-	}
+	return 0
 }
 
 func perform(r request) answer {

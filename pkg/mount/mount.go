@@ -74,7 +74,7 @@ type Config struct {
 
 // Mounter mounts and unmounts. Its methods may be called at once and wait for no other target than their own.
 type Mounter struct {
-	helper    []string
+	helpers   pool
 	preflight func(ctx context.Context, server, path string, options []string) error
 	timeout   time.Duration
 	log       *slog.Logger
@@ -82,11 +82,11 @@ type Mounter struct {
 	flights   flights  // questions to file systems that have not been answered
 }
 
-// New makes a Mounter.
+// New makes a Mounter. Close it in the end.
 func New(c Config) *Mounter {
-	m := &Mounter{helper: c.Helper, preflight: c.Preflight, timeout: c.Timeout, log: c.Log}
-	if len(m.helper) == 0 {
-		m.helper = []string{"/proc/self/exe", "mount-helper"}
+	m := &Mounter{helpers: pool{command: c.Helper}, preflight: c.Preflight, timeout: c.Timeout, log: c.Log}
+	if len(m.helpers.command) == 0 {
+		m.helpers.command = []string{"/proc/self/exe", "mount-helper"}
 	}
 	if m.timeout <= 0 {
 		m.timeout = time.Minute
@@ -94,7 +94,19 @@ func New(c Config) *Mounter {
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
+	m.helpers.log = m.log
 	return m
+}
+
+// Close ends the child processes that wait for work. It detaches nothing.
+func (m *Mounter) Close() { m.helpers.close() }
+
+// claim keeps operations on one target apart.
+func (m *Mounter) claim(target string) (release func(), err error) {
+	if _, taken := m.claimed.LoadOrStore(target, true); taken {
+		return nil, fmt.Errorf("%w: on %s", volume.ErrBusy, target)
+	}
+	return func() { m.claimed.Delete(target) }, nil
 }
 
 // Mount attaches s to target and makes the directory target, with mode 0750, if needed. When it returns an error nothing is
@@ -124,6 +136,7 @@ func (m *Mounter) Mount(ctx context.Context, s Source, target string) error {
 	if s.ReadOnly {
 		o.attributes |= attributeOptions["ro"].set
 	}
+	m.helpers.warm()
 	present, err := m.present(ctx, s, o, target)
 	if err != nil || present {
 		return err
@@ -198,7 +211,7 @@ func (m *Mounter) attach(ctx context.Context, s Source, o options, target string
 	if err != nil {
 		return err
 	}
-	err = m.child(ctx, request{
+	err = m.helpers.run(ctx, request{
 		Operation: operationMount, Target: target, Source: s.String(), Attributes: o.attributes, Attempts: attempts,
 	})
 	if err == nil {

@@ -6,15 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -70,74 +66,6 @@ func mustBeUnmounted(t *testing.T, target string) {
 	}
 }
 
-// freezer is a TCP proxy before the NFS server that can fall silent, as a server does that is switched off.
-type freezer struct {
-	port   int
-	mu     sync.Mutex
-	frozen chan struct{} // closed: data flows
-}
-
-func newFreezer(t *testing.T) *freezer {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	f := &freezer{port: l.Addr().(*net.TCPAddr).Port, frozen: make(chan struct{})}
-	close(f.frozen)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go f.serve(c)
-		}
-	}()
-	return f
-}
-
-func (f *freezer) serve(c net.Conn) {
-	defer c.Close()
-	s, err := net.Dial("tcp", "127.0.0.1:2049")
-	if err != nil {
-		return
-	}
-	defer s.Close()
-	go func() { _, _ = io.Copy(f.through(c), s); c.Close() }()
-	_, _ = io.Copy(f.through(s), c)
-}
-
-func (f *freezer) option() string { return "port=" + strconv.Itoa(f.port) }
-
-func (f *freezer) freeze() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.frozen = make(chan struct{})
-}
-
-func (f *freezer) thaw() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	close(f.frozen)
-}
-
-// through is w while data flows, and waits while it does not.
-func (f *freezer) through(w io.Writer) io.Writer {
-	return writerFunc(func(b []byte) (int, error) {
-		f.mu.Lock()
-		frozen := f.frozen
-		f.mu.Unlock()
-		<-frozen
-		return w.Write(b)
-	})
-}
-
-type writerFunc func(b []byte) (int, error)
-
-func (w writerFunc) Write(b []byte) (int, error) { return w(b) }
-
 func TestMountChoosesTheNewestVersion(t *testing.T) {
 	for _, tc := range []struct {
 		option, want string
@@ -147,7 +75,7 @@ func TestMountChoosesTheNewestVersion(t *testing.T) {
 	} {
 		t.Run(tc.option, func(t *testing.T) {
 			target := newTarget(t)
-			m := New(Config{})
+			m := newMounter(t, Config{})
 			mustMount(t, m, openExport(t, tc.option), target)
 			if err := os.WriteFile(filepath.Join(target, "file"), []byte("text"), 0o644); err != nil {
 				t.Error(err)
@@ -196,7 +124,7 @@ func TestMountErrors(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			target := newTarget(t)
-			err := New(Config{}).Mount(t.Context(), tc.source, target)
+			err := newMounter(t, Config{}).Mount(t.Context(), tc.source, target)
 			wantError(t, err, tc.kind, tc.words)
 			mustBeUnmounted(t, target)
 			t.Log(err)
@@ -207,7 +135,7 @@ func TestMountErrors(t *testing.T) {
 func TestMountOfADeadServerEndsAtTheDeadline(t *testing.T) {
 	target := newTarget(t)
 	start := time.Now()
-	err := New(Config{Timeout: 3 * time.Second}).Mount(t.Context(), Source{Server: given(t, "NFS_TEST_DEAD"), Path: "/x"}, target)
+	err := newMounter(t, Config{Timeout: 3 * time.Second}).Mount(t.Context(), Source{Server: given(t, "NFS_TEST_DEAD"), Path: "/x"}, target)
 	wantError(t, err, volume.ErrUnavailable, given(t, "NFS_TEST_DEAD"))
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v does not match context.DeadlineExceeded", err)
@@ -239,7 +167,7 @@ func TestMountOverIPv6(t *testing.T) {
 	s := openExport(t)
 	s.Server = "::1"
 	target := newTarget(t)
-	m := New(Config{})
+	m := newMounter(t, Config{})
 	mustMount(t, m, s, target)
 	mustMount(t, m, s, target) // found again in the table
 	if err := m.Unmount(t.Context(), target); err != nil {
@@ -280,7 +208,7 @@ func TestMountByTheClassicCall(t *testing.T) {
 
 func TestMountSetsFlagsOfTheMount(t *testing.T) {
 	target := newTarget(t)
-	mustMount(t, New(Config{}), openExport(t, "noatime,nodiratime", "nosuid,nodev,noexec", "_netdev,defaults,x-note=1,hard,timeo=70"), target)
+	mustMount(t, newMounter(t, Config{}), openExport(t, "noatime,nodiratime", "nosuid,nodev,noexec", "_netdev,defaults,x-note=1,hard,timeo=70"), target)
 	mounts, err := mountsAt(target)
 	if err != nil || len(mounts) != 1 {
 		t.Fatalf("%d mounts, %v", len(mounts), err)
@@ -296,7 +224,7 @@ func TestMountSetsFlagsOfTheMount(t *testing.T) {
 // Two mounts of one export share a superblock; only the one asked to be read-only is.
 func TestReadOnlyAndWritableMountsOfOneExport(t *testing.T) {
 	for _, readOnlyFirst := range []bool{true, false} {
-		m := New(Config{})
+		m := newMounter(t, Config{})
 		targets := map[bool]string{true: newTarget(t), false: newTarget(t)}
 		for _, readOnly := range []bool{readOnlyFirst, !readOnlyFirst} {
 			s := openExport(t)
@@ -323,7 +251,7 @@ func TestReadOnlyAndWritableMountsOfOneExport(t *testing.T) {
 
 func TestMountIsIdempotent(t *testing.T) {
 	target := newTarget(t)
-	m := New(Config{})
+	m := newMounter(t, Config{})
 	s := openExport(t)
 	mustMount(t, m, s, target)
 	mustMount(t, m, s, target)
@@ -345,7 +273,7 @@ func TestMountIsIdempotent(t *testing.T) {
 
 func TestUnmountTakesAwayStackedMounts(t *testing.T) {
 	target := newTarget(t)
-	m := New(Config{})
+	m := newMounter(t, Config{})
 	mustMount(t, m, openExport(t), target)
 	for range 2 {
 		if err := unix.Mount("tmpfs", target, "tmpfs", 0, ""); err != nil {
@@ -360,7 +288,7 @@ func TestUnmountTakesAwayStackedMounts(t *testing.T) {
 
 func TestUnmountOfAMountInUse(t *testing.T) {
 	target := newTarget(t)
-	m := New(Config{})
+	m := newMounter(t, Config{})
 	mustMount(t, m, openExport(t), target)
 	f, err := os.Create(filepath.Join(target, "in-use"))
 	if err != nil {
@@ -385,91 +313,10 @@ func TestUnmountKeepsFilesOfTheDirectory(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := New(Config{}).Unmount(t.Context(), target); err == nil || !strings.Contains(err.Error(), "not on any volume") {
+	if err := newMounter(t, Config{}).Unmount(t.Context(), target); err == nil || !strings.Contains(err.Error(), "not on any volume") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(file); err != nil {
 		t.Error(err)
-	}
-}
-
-// writer is a program that has unwritten data of a file in a mount: a pod's process.
-type writer struct {
-	cmd    *exec.Cmd
-	killed chan struct{}
-}
-
-// startWriter starts a program that leaves data in the page cache, keeps the file open and sleeps. It is not this process,
-// whose forks would flush the file.
-func startWriter(t *testing.T, file string) *writer {
-	t.Helper()
-	w := &writer{cmd: exec.Command("/bin/sh", "-c", `exec 3>"$0"; head -c 1000000 /dev/zero >&3; echo ready; exec sleep 1000`, file), killed: make(chan struct{})}
-	stdout, err := w.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(stdout, make([]byte, len("ready\n"))); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(w.killed)
-		_ = w.cmd.Wait()
-	}()
-	t.Cleanup(w.kill)
-	return w
-}
-
-// kill ends the program, and waits a little: a dead server may hold it in the end.
-func (w *writer) kill() {
-	_ = w.cmd.Process.Kill()
-	select {
-	case <-w.killed:
-	case <-time.After(3 * time.Second):
-	}
-}
-
-// A dead server holds neither Usage nor Unmount, whether or not data waits to be written back and programs use the mount.
-func TestDeadServer(t *testing.T) {
-	for _, version := range []string{"vers=4.2", "vers=3"} {
-		for _, state := range []string{"clean", "used", "dirty"} {
-			t.Run(version+" "+state, func(t *testing.T) { testDeadServer(t, version, state) })
-		}
-	}
-}
-
-func testDeadServer(t *testing.T, version, state string) {
-	f := newFreezer(t)
-	target := newTarget(t)
-	m := New(Config{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
-	mustMount(t, m, openExport(t, version, f.option(), "nosharecache"), target)
-	var w *writer
-	if state != "clean" {
-		w = startWriter(t, filepath.Join(target, "data"))
-	}
-	f.freeze()
-	defer f.thaw()
-	if state == "dirty" {
-		w.kill()
-	}
-	start := time.Now()
-	_, err := m.Usage(t.Context(), target)
-	wantError(t, err, volume.ErrUnavailable, "does not answer")
-	usage := time.Since(start)
-	_, err = m.Usage(t.Context(), target) // the first question is still unanswered: no second wait
-	wantError(t, err, volume.ErrUnavailable, "does not answer")
-	again := time.Since(start) - usage
-	if err := m.Unmount(t.Context(), target); err != nil {
-		t.Error(err)
-	}
-	mustBeUnmounted(t, target)
-	t.Logf("usage %v, again %v, unmount %v", usage, again, time.Since(start)-usage-again)
-	if took := time.Since(start); took > soon {
-		t.Errorf("took %v", took)
-	}
-	if again > time.Second {
-		t.Errorf("the second question took %v", again)
 	}
 }

@@ -88,12 +88,7 @@ func (f *flights) join(id int, ask func() (unix.Statfs_t, error)) *flight {
 
 // statfs asks the file system mounted at target. A question that has waited too long is not waited for again.
 func (m *Mounter) statfs(ctx context.Context, top *mountinfo.Info, target string) (unix.Statfs_t, error) {
-	waiting := m.flights.join(top.ID, func() (s unix.Statfs_t, err error) {
-		for err = unix.EINTR; errors.Is(err, unix.EINTR); {
-			err = unix.Statfs(target, &s)
-		}
-		return s, err
-	})
+	waiting := m.flights.join(top.ID, func() (unix.Statfs_t, error) { return question(target) })
 	patience := time.NewTimer(time.Until(waiting.asked.Add(answerTimeout)))
 	defer patience.Stop()
 	select {
@@ -113,6 +108,39 @@ func (m *Mounter) statfs(ctx context.Context, top *mountinfo.Info, target string
 		return unix.Statfs_t{}, fmt.Errorf("%w: %s was unmounted meanwhile", volume.ErrNotFound, target)
 	}
 	return waiting.answer, nil
+}
+
+// question asks how full a file system is and reads a little of its directory: a server may have removed the directory and
+// still answer the first. A directory that may not be read is there all the same.
+func question(target string) (s unix.Statfs_t, err error) {
+	err = retried(func() error { return unix.Statfs(target, &s) })
+	if err != nil {
+		return s, err
+	}
+	directory := -1
+	err = retried(func() error {
+		directory, err = unix.Open(target, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err == nil {
+		err = retried(func() error { _, err := unix.Getdents(directory, make([]byte, 4096)); return err })
+		unix.Close(directory)
+		if errors.Is(err, unix.ENOENT) { // what Linux servers say of a directory that was removed and is still in their memory
+			err = unix.ESTALE
+		}
+	}
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+		return s, nil
+	}
+	return s, err
+}
+
+// retried calls until no signal interrupts.
+func retried(call func() error) (err error) {
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = call()
+	}
+	return err
 }
 
 func silent(top *mountinfo.Info, target string, err error) error {
