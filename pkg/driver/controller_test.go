@@ -103,6 +103,7 @@ func TestCreateVolumeAccepts(t *testing.T) {
 	f := newFixture(t)
 	for i, change := range []func(*csi.CreateVolumeRequest){
 		func(r *csi.CreateVolumeRequest) { r.CapacityRange = nil },
+		func(r *csi.CreateVolumeRequest) { r.CapacityRange.LimitBytes = r.CapacityRange.RequiredBytes },
 		func(r *csi.CreateVolumeRequest) { r.VolumeCapabilities[0].GetMount().FsType = "NFS4" },
 		func(r *csi.CreateVolumeRequest) { r.Name = "Größe 世界 \t" },
 		func(r *csi.CreateVolumeRequest) { r.Name = strings.Repeat("n", 128) },

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc/codes"
@@ -106,6 +107,18 @@ func expect(t *testing.T, err error, code codes.Code, words ...string) {
 	}
 	if strings.Contains(s.Message(), "\n") {
 		t.Errorf("message has several lines: %q", s.Message())
+	}
+}
+
+// receive waits for what must come soon.
+func receive(t *testing.T, from <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-from:
+		return err
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing came within 10 s")
+		return nil
 	}
 }
 
@@ -210,10 +223,10 @@ func TestSubset(t *testing.T) {
 // When the server stops, a call that runs is still answered.
 func TestStop(t *testing.T) {
 	volumes, log := new(drivertest.Volumes), drivertest.Log(t)
-	entered, release := make(chan struct{}), make(chan struct{})
+	entered, released := make(chan error, 1), make(chan struct{})
 	volumes.Fail(func(context.Context) error {
-		close(entered)
-		<-release
+		entered <- nil
+		<-released
 		return nil
 	})
 	endpoint := "unix://" + filepath.Join(t.TempDir(), "csi.sock")
@@ -231,13 +244,13 @@ func TestStop(t *testing.T) {
 		_, err := client.CreateVolume(t.Context(), createRequest("pvc-1"))
 		answered <- err
 	}()
-	<-entered
+	receive(t, entered)
 	stop()
-	close(release)
-	if err := <-answered; err != nil {
+	close(released)
+	if err := receive(t, answered); err != nil {
 		t.Errorf("the running call: %v", err)
 	}
-	if err := <-served; err != nil {
+	if err := receive(t, served); err != nil {
 		t.Errorf("serving: %v", err)
 	}
 	if _, err := os.Lstat(strings.TrimPrefix(endpoint, "unix://")); !errors.Is(err, fs.ErrNotExist) {

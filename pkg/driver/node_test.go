@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
@@ -178,10 +179,12 @@ func TestExclusiveSurvivesFailure(t *testing.T) {
 // One call at a time works on a target; other targets do not wait for it.
 func TestOneCallPerTarget(t *testing.T) {
 	f := newFixture(t)
-	entered, release := make(chan struct{}), make(chan struct{})
+	entered, released := make(chan error, 1), make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	defer release()
 	f.mounter.Fail(func(context.Context) error {
-		close(entered)
-		<-release
+		entered <- nil
+		<-released
 		return nil
 	})
 	first := make(chan error, 1)
@@ -189,7 +192,7 @@ func TestOneCallPerTarget(t *testing.T) {
 		_, err := f.NodePublishVolume(t.Context(), publishRequest("v", "/one"))
 		first <- err
 	}()
-	<-entered
+	receive(t, entered)
 	f.mounter.Fail(nil)
 	_, err := f.NodePublishVolume(t.Context(), publishRequest("v", "/one"))
 	expect(t, err, codes.Aborted, "retry")
@@ -197,8 +200,8 @@ func TestOneCallPerTarget(t *testing.T) {
 	expect(t, err, codes.Aborted)
 	_, err = f.NodePublishVolume(t.Context(), publishRequest("v", "/two"))
 	expect(t, err, codes.OK)
-	close(release)
-	expect(t, <-first, codes.OK)
+	release()
+	expect(t, receive(t, first), codes.OK)
 	_, err = f.NodeUnpublishVolume(t.Context(), &csi.NodeUnpublishVolumeRequest{VolumeId: "v", TargetPath: "/one"})
 	expect(t, err, codes.OK)
 }

@@ -59,7 +59,17 @@ func real(t *testing.T, exportVariable string) under {
 			t.Errorf("closing the shares: %v", err)
 		}
 	})
-	return under{volumes: manager, mounter: mount.New(mount.Config{Log: log, Preflight: preflight}), share: l}
+	mounter := mount.New(mount.Config{Log: log, Preflight: preflight})
+	t.Cleanup(mounter.Close)
+	return under{volumes: manager, mounter: mounts{mounter}, share: l}
+}
+
+// mounts is a [mount.Mounter] in the driver's words, as in cmd/nfs-csi.
+type mounts struct{ *mount.Mounter }
+
+// Mount attaches m to target.
+func (n mounts) Mount(ctx context.Context, m volume.Mountpoint, readOnly bool, target string) error {
+	return n.Mounter.Mount(ctx, mount.Source{Server: m.Server, Path: m.Path, Options: m.Options, ReadOnly: readOnly}, target)
 }
 
 func preflight(ctx context.Context, server, path string, options []string) error {
