@@ -6,13 +6,16 @@
 //
 // # Which directory an export is
 //
-// With version 4 a server shows its exports below a pseudo root, and answers for the directory underneath when a client
+// With version 4 a server shows its exports below a pseudo root, and may answer for the directory underneath when a client
 // may not use the export that belongs there. Creating volumes in that directory would put them beside the export. Open
-// therefore looks at the file system ids from the server's root to the export: where the id has changed on the way, a
-// file system was entered and the path is taken. Where it has not, the path is taken only if the directory lets somebody
-// write (ACCESS says so for us or for its owner), because a pseudo root never does; otherwise the error matches
-// ErrRefused. One case cannot be told apart by the protocol: a writable root export (fsid=0) that has another export,
-// not admitting us, mounted below it on the same path.
+// therefore asks the server (ACCESS) whether anybody may write to the directory, we or its owner: a pseudo root never
+// lets anybody. A directory that nobody may write to matches ErrRefused when Config.ActAsOwner is set, as for making
+// volumes, or when the file system id has not changed on the way from the server's root, so that certainly no export was
+// entered; without ActAsOwner it passes otherwise, because it may be a read-only export that is to be mounted. A path
+// that LOOKUP does not find matches fs.ErrNotExist: servers also hide exports that do not admit the client.
+//
+// One case cannot be told apart by the protocol: a writable root export (fsid=0) that has another export, not admitting
+// us, mounted below it on the same path.
 package nfs
 
 import (
@@ -76,7 +79,7 @@ type Config struct {
 
 	Credential Credential // root unless set
 	// ActAsOwner makes everything happen as the owner of the export's root directory where Credential may not write
-	// there, as on an export that squashes root.
+	// there, as on an export that squashes root. Where the owner may not either, Open fails with ErrRefused.
 	ActAsOwner bool
 
 	// DialTimeout bounds one attempt to connect (default 5 s). CallTimeout is how long a connection that owes us answers

@@ -113,7 +113,17 @@ func (f *FS) open4(ctx context.Context, c Config, minor uint32, export []string)
 		return fmt.Errorf("%w: the path belongs to the server's pseudo root only; no export there admits this client "+
 			"(add the path to the server's exports for this client's address, with rw)", ErrRefused)
 	}
-	return nil
+	return mustWrite(c, writable)
+}
+
+// mustWrite refuses a directory that nobody may write to when an owner to act as is wanted. Nothing in the protocol tells
+// a read-only export from the kernel's pseudo directories, which have file system ids of their own.
+func mustWrite(c Config, writable bool) error {
+	if writable || !c.ActAsOwner {
+		return nil
+	}
+	return fmt.Errorf("%w: neither we nor the directory's owner may write there (export it read-write to this client's "+
+		"address; if it is, the path may be one above the export)", ErrRefused)
 }
 
 // versionMissing recognises a server that does not have the version at all.

@@ -30,6 +30,9 @@ func (f *FS) open3(ctx context.Context, c Config) error {
 	if !root.IsDir() {
 		return fmt.Errorf("the export is no directory: %w", syscall.ENOTDIR)
 	}
-	_, err = f.identify(ctx, c, &root)
-	return err
+	writable, err := f.identify(ctx, c, &root)
+	if err != nil {
+		return err
+	}
+	return mustWrite(c, writable)
 }

@@ -4,7 +4,12 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 )
+
+// maxName is as long as a name can be on any server's file system. Longer ones are not sent, because some servers take
+// them for garbage.
+const maxName = 255
 
 // split turns a name into its elements, none for the root itself. What could lead anywhere but straight down is refused.
 func split(name string) ([]string, error) {
@@ -15,6 +20,9 @@ func split(name string) ([]string, error) {
 	for _, e := range elements {
 		if e == "" || e == "." || e == ".." || strings.IndexByte(e, 0) >= 0 {
 			return nil, fmt.Errorf("name %q: %w", name, fs.ErrInvalid)
+		}
+		if len(e) > maxName {
+			return nil, syscall.ENAMETOOLONG
 		}
 	}
 	return elements, nil

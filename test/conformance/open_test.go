@@ -152,6 +152,10 @@ func TestReadOnly(t *testing.T) {
 		if err := open(t, c).Mkdir(t.Context(), "x", 0o777, -1, -1); !errors.Is(err, syscall.EROFS) {
 			t.Errorf("v%v: Mkdir: %v", v, err)
 		}
+		c.ActAsOwner = true
+		if err := nfs.Probe(t.Context(), c); !errors.Is(err, nfs.ErrRefused) || !strings.Contains(err.Error(), "read-write") {
+			t.Errorf("v%v: to make volumes: %v", v, err)
+		}
 	}
 }
 

@@ -6,27 +6,46 @@ import (
 	"strings"
 )
 
-// External is a server that the environment names, such as the kernel's in a guest.
+// External is an export of a server that the environment names, such as the kernel's in a guest.
 type External struct {
 	Host, Export string
 	Version      string // "3", "4.1", "4.2", or "" to negotiate
 }
 
-// Variable names an external server: host:/export[,vers=3|4.1|4.2].
+// Variable names an external server: host:/export[,vers=3|4.1|4.2], several separated by spaces; or the host alone, as
+// test/guest does, with paths in other variables.
 const Variable = "NFS_TEST_SERVER"
 
-// FromEnv returns the servers of the environment variable NFS_TEST_SERVER, which are separated by spaces; none when it is
-// not set.
+// Exports of a guest that the contract holds on.
+var guestExports = []string{"NFS_TEST_EXPORT", "NFS_TEST_EXPORT_EXT4", "NFS_TEST_EXPORT_SQUASH"}
+
+// FromEnv returns the exports that the environment names, none when it names none.
 func FromEnv() ([]External, error) {
 	var servers []External
 	for _, field := range strings.Fields(os.Getenv(Variable)) {
+		if !strings.Contains(field, ":/") {
+			servers = append(servers, fromGuest(field)...)
+			continue
+		}
 		source, options, _ := strings.Cut(field, ",")
-		host, export, ok := strings.Cut(source, ":/")
+		host, export, _ := strings.Cut(source, ":/")
 		version := strings.TrimPrefix(options, "vers=")
-		if !ok || host == "" || options != "" && version == options {
+		if host == "" || options != "" && version == options {
 			return nil, fmt.Errorf("%s: %q is not host:/export[,vers=3|4.1|4.2]", Variable, field)
 		}
 		servers = append(servers, External{Host: strings.Trim(host, "[]"), Export: "/" + export, Version: version})
 	}
 	return servers, nil
+}
+
+func fromGuest(host string) []External {
+	var servers []External
+	for _, variable := range guestExports {
+		for _, version := range []string{"3", "4.1", "4.2"} {
+			if export := os.Getenv(variable); export != "" {
+				servers = append(servers, External{Host: host, Export: export, Version: version})
+			}
+		}
+	}
+	return servers
 }

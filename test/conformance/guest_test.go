@@ -1,0 +1,80 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs"
+)
+
+// guestExport returns an export that test/guest offers, for the tests of the kernel's server, which only run there.
+func guestExport(variable string) (nfs.Config, bool) {
+	export := os.Getenv(variable)
+	return nfs.Config{Server: os.Getenv("NFS_TEST_SERVER"), Export: export}, export != ""
+}
+
+// TestKernelRefuses asks the kernel's server for what it does not give us.
+func TestKernelRefuses(t *testing.T) {
+	highPort := (&net.Dialer{}).DialContext
+	for _, tt := range []struct {
+		name, variable, below string
+		dial                  func(ctx context.Context, network, address string) (net.Conn, error)
+		want                  error // nil: admitted
+		text                  string
+	}{
+		{"for another client", "NFS_TEST_EXPORT_REFUSED", "", nil, nil, ""}, // filled in below: versions differ
+		{"low port on a secure export", "NFS_TEST_EXPORT_SECURE", "", nil, nil, ""},
+		{"high port on a secure export", "NFS_TEST_EXPORT_SECURE", "", highPort, nfs.ErrRefused, "insecure"},
+		{"high port on an insecure export", "NFS_TEST_EXPORT", "", highPort, nil, ""},
+		{"missing directory", "NFS_TEST_EXPORT", "/none", nil, fs.ErrNotExist, "does not exist on the server"},
+		{"pseudo root", "NFS_TEST_EXPORT", "/..", nil, nfs.ErrRefused, ""},
+		{"read-only for volumes", "NFS_TEST_EXPORT_READONLY", "", nil, nfs.ErrRefused, "read-write"},
+	} {
+		for _, v := range versions {
+			c, ok := guestExport(tt.variable)
+			if !ok {
+				continue
+			}
+			c.Versions, c.Dial, c.Export = []nfs.Version{v}, tt.dial, c.Export+tt.below
+			c.Export = strings.Replace(c.Export, "/open/..", "", 1)
+			c.ActAsOwner = true
+			if tt.name == "for another client" {
+				if tt.want, tt.text = nfs.ErrRefused, "admits"; v != nfs.V3 {
+					tt.want, tt.text = fs.ErrNotExist, "not exported to this client"
+				}
+			}
+			t.Run(tt.name+" v"+v.String(), func(t *testing.T) {
+				err := nfs.Probe(t.Context(), c)
+				if !errors.Is(err, tt.want) || tt.want == nil && err != nil || err != nil && !strings.Contains(err.Error(), tt.text) {
+					t.Errorf("%s: got %v, want %v (%q)", c.Export, err, tt.want, tt.text)
+				}
+			})
+		}
+	}
+}
+
+// TestKernelFull fills an export: the error says so, and no half file is left.
+func TestKernelFull(t *testing.T) {
+	c, ok := guestExport("NFS_TEST_EXPORT_SMALL")
+	for _, v := range versions {
+		if !ok {
+			break
+		}
+		c.Versions = []nfs.Version{v}
+		f := open(t, c)
+		for _, size := range []int{2 << 20, 5 << 20} {
+			if err := f.CreateFile(t.Context(), "big", make([]byte, size), 0o644); !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("v%v: %d bytes: %v", v, size, err)
+			}
+			if _, err := f.Lstat(t.Context(), "big"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("v%v: half a file is left: %v", v, err)
+			}
+		}
+	}
+}
