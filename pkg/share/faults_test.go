@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share"
 	"github.com/nfs-csi/nfs-csi/pkg/share/memfs"
@@ -69,6 +70,7 @@ func newProcess(fsys share.FS, op string, n int, f failure) *process {
 		Open: func(context.Context, volume.Location, []string) (share.FS, io.Closer, error) {
 			return &p.hooked, io.NopCloser(nil), nil
 		},
+		PurgeDelay: time.Nanosecond,
 	})
 	return p
 }

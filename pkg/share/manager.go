@@ -28,6 +28,9 @@ type Config struct {
 	Now         func() time.Time // default [time.Now]
 	OpenTimeout time.Duration    // default 20 s
 	IdleTimeout time.Duration    // after which a share that nobody uses is closed; default 5 min
+	// PurgeDelay must pass without a deletion, or ten times that with some, before the content of deleted directories
+	// is removed; default 300 ms. Servers make renames into a directory wait for removals from it: they take turns.
+	PurgeDelay time.Duration
 }
 
 // Manager keeps volumes on shares, as pkg/driver asks of its Volumes. Use one for all shares of a process.
@@ -53,6 +56,9 @@ func NewManager(c Config) *Manager {
 	}
 	if c.IdleTimeout <= 0 {
 		c.IdleTimeout = 5 * time.Minute
+	}
+	if c.PurgeDelay <= 0 {
+		c.PurgeDelay = 300 * time.Millisecond
 	}
 	return &Manager{config: c, pool: newPool(c)}
 }

@@ -21,6 +21,8 @@ type share struct {
 	classify func(error) error
 	observe  func(op string, d time.Duration, err error)
 	log      *slog.Logger
+
+	purgeDelay time.Duration // see Config
 }
 
 // pool keeps one open share per location. It owns every goroutine of the package.
@@ -127,7 +129,8 @@ func (p *pool) open(s *slot, l volume.Location, mountOptions []string) {
 }
 
 func (p *pool) newShare(l volume.Location, fsys FS) *share {
-	s := &share{location: l, fs: fsys, classify: p.config.Classify, observe: p.config.Observe, log: p.config.Log}
+	c := p.config
+	s := &share{location: l, fs: fsys, purgeDelay: c.PurgeDelay, classify: c.Classify, observe: c.Observe, log: c.Log}
 	s.purger = purger{share: s, ctx: p.ctx, start: p.task, kick: make(chan struct{}, 1)}
 	return s
 }

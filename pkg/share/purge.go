@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	purgers       = 4 // trees of one share that are removed at once; each has many requests in flight
+	maxGather     = 10 // times that removing waits for deletions to end
+	purgers       = 4  // trees of one share that are removed at once; each has many requests in flight
 	minPurgeDelay = time.Second
 	maxPurgeDelay = 5 * time.Minute
 )
@@ -21,7 +22,7 @@ type purger struct {
 	share *share
 	ctx   context.Context
 	start func(run func()) // starts a goroutine that somebody waits for, or does nothing any more
-	kick  chan struct{}    // ends a delay, holds one
+	kick  chan struct{}    // ends the delay after a failure, holds one
 
 	mu      sync.Mutex
 	running bool
@@ -72,6 +73,7 @@ func (p *purger) busy() bool {
 func (p *purger) run() {
 	delay := minPurgeDelay
 	for p.more() {
+		p.gather()
 		err := p.empty()
 		switch {
 		case p.ctx.Err() != nil:
@@ -81,10 +83,30 @@ func (p *purger) run() {
 			delay = minPurgeDelay
 		default:
 			p.share.log.Warn("removing deleted volumes is delayed", "location", p.share.location.String(), "err", err, "retry", delay)
-			p.wait(delay)
+			p.sleep(delay, p.kick)
+			p.lookAgain()
 			delay = min(2*delay, maxPurgeDelay)
 		}
 	}
+}
+
+// gather waits until no more comes into the trash for a while, but not for long.
+func (p *purger) gather() {
+	for range maxGather {
+		p.sleep(p.share.purgeDelay, nil)
+		if !p.came() {
+			return
+		}
+	}
+}
+
+// came says whether somebody asked for another look meanwhile, and takes that as answered.
+func (p *purger) came() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	came := p.again
+	p.again = false
+	return came
 }
 
 // more ends the run when nobody has asked for another look.
@@ -105,15 +127,18 @@ func (p *purger) stop() {
 	p.mu.Unlock()
 }
 
-// wait sleeps before another look, which something new in the trash brings forward.
-func (p *purger) wait(d time.Duration) {
+// sleep ends early when the purger is to end, or by a kick.
+func (p *purger) sleep(d time.Duration, kick <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-p.kick:
+	case <-kick:
 	case <-p.ctx.Done():
 	}
+}
+
+func (p *purger) lookAgain() {
 	p.mu.Lock()
 	p.again = true
 	p.mu.Unlock()

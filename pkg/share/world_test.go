@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/memfs"
 	"github.com/nfs-csi/nfs-csi/pkg/share/sharetest"
@@ -122,6 +123,7 @@ func (w *world) emptied() {
 			return err
 		}
 		for len(w.list(volume.Reserved+"/trash")) > 0 && w.Context().Err() == nil {
+			time.Sleep(50 * time.Microsecond)
 		}
 		return nil
 	}))
