@@ -94,20 +94,22 @@ type writerFunc func(b []byte) (int, error)
 
 func (w writerFunc) Write(b []byte) (int, error) { return w(b) }
 
-// unwritten is how much a writer writes, in bytes.
-const unwritten = 1_000_000
-
 // writer is a program that has unwritten data of a file in a mount: a pod's process.
 type writer struct {
 	cmd    *exec.Cmd
 	killed chan struct{}
 }
 
-// startWriter starts a program that leaves data in the page cache, keeps the file open and sleeps. It is not this process,
-// whose forks would flush the file.
+// startWriter starts a program that has data in the page cache and the file open. It is not this process, whose every fork
+// would write the data back.
 func startWriter(t *testing.T, file string) *writer {
 	t.Helper()
-	w := &writer{cmd: exec.Command("/bin/sh", "-c", `exec 3>"$0"; head -c "$1" /dev/zero >&3; echo ready; exec sleep 1000`, file, strconv.Itoa(unwritten)), killed: make(chan struct{})}
+	w := &writer{cmd: exec.Command(os.Args[0], "write", file), killed: make(chan struct{})}
+	stdin, err := w.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stdin.Close() })
 	stdout, err := w.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +117,7 @@ func startWriter(t *testing.T, file string) *writer {
 	if err := w.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadFull(stdout, make([]byte, len("ready\n"))); err != nil {
+	if _, err := io.ReadFull(stdout, make([]byte, len("{}\n"))); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
@@ -176,6 +178,8 @@ func testDeadServer(t *testing.T, version, state string, ask bool) {
 		t.Errorf("unmounting took %v", took)
 	}
 	if f.thaw(); state != "clean" {
+		w.kill()
+		unix.Sync()
 		wantSize(t, stored, unwritten)
 	}
 }

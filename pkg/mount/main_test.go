@@ -3,14 +3,17 @@ package mount
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMain lets the test binary be its own mount helper.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && !strings.HasPrefix(os.Args[1], "-") {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
 		os.Exit(helper(os.Args[1]))
 	}
 	os.Exit(m.Run())
@@ -23,8 +26,20 @@ func helper(name string) int {
 		return HelperMain(os.Stdin, os.Stdout)
 	case "mount-and-hang":
 		mountAndHang(json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout))
+	case "refuse":
+		answers := json.NewEncoder(os.Stdout)
+		_ = answers.Encode(answer{})
+		for requests := json.NewDecoder(os.Stdin); requests.Decode(&request{}) == nil; {
+			_ = answers.Encode(answer{&failure{Doing: doingConnect, Errno: unix.EACCES}})
+		}
+		return 0
+	case "write":
+		return write(os.Args[2])
+	case "hang":
+		fmt.Println("{}")
+		hang()
 	case "never-ready":
-		select {}
+		hang()
 	case "nonsense":
 		fmt.Println("{")
 		return 0
@@ -44,10 +59,31 @@ func mountAndHang(requests *json.Decoder, answers *json.Encoder) {
 		}
 		a = perform(r)
 		if r.Operation == operationMount {
-			select {} // until killed
+			hang()
 		}
 	}
 }
+
+// unwritten is how much write leaves in the page cache, in bytes.
+const unwritten = 1_000_000
+
+// write writes to a file and keeps it open, so that the data stays in the page cache.
+func write(file string) int {
+	f, err := os.Create(file)
+	if err == nil {
+		_, err = f.Write(make([]byte, unwritten))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println("{}")
+	hang()
+	return 0
+}
+
+// hang waits until the parent kills or closes us.
+func hang() { _, _ = io.Copy(io.Discard, os.Stdin) }
 
 // newMounter is a Mounter that the test's end closes. Its helper is this test binary.
 func newMounter(t *testing.T, c Config) *Mounter {

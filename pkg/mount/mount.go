@@ -74,7 +74,7 @@ type Config struct {
 
 // Mounter mounts and unmounts. Its methods may be called at once and wait for no other target than their own.
 type Mounter struct {
-	helpers   pool
+	helpers   *pool
 	preflight func(ctx context.Context, server, path string, options []string) error
 	timeout   time.Duration
 	log       *slog.Logger
@@ -84,18 +84,16 @@ type Mounter struct {
 
 // New makes a Mounter. Close it in the end.
 func New(c Config) *Mounter {
-	m := &Mounter{helpers: pool{command: c.Helper}, preflight: c.Preflight, timeout: c.Timeout, log: c.Log}
-	if len(m.helpers.command) == 0 {
-		m.helpers.command = []string{"/proc/self/exe", "mount-helper"}
+	if len(c.Helper) == 0 {
+		c.Helper = []string{"/proc/self/exe", "mount-helper"}
 	}
-	if m.timeout <= 0 {
-		m.timeout = time.Minute
+	if c.Timeout <= 0 {
+		c.Timeout = time.Minute
 	}
-	if m.log == nil {
-		m.log = slog.New(slog.DiscardHandler)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
 	}
-	m.helpers.log = m.log
-	return m
+	return &Mounter{helpers: newPool(c.Helper, c.Log), preflight: c.Preflight, timeout: c.Timeout, log: c.Log}
 }
 
 // Close ends the child processes that wait for work. It detaches nothing.

@@ -22,7 +22,8 @@ type pool struct {
 	waiting  []chan loan
 	starting bool
 	starts   sync.WaitGroup
-	closed   bool
+	closing  context.Context // done when close is called
+	end      context.CancelCauseFunc
 }
 
 type loan struct {
@@ -31,6 +32,12 @@ type loan struct {
 }
 
 var errClosed = errors.New("the mounter is closed")
+
+func newPool(command []string, log *slog.Logger) *pool {
+	p := &pool{command: command, log: log}
+	p.closing, p.end = context.WithCancelCause(context.Background())
+	return p
+}
 
 // run has a worker do r.
 func (p *pool) run(ctx context.Context, r request) error {
@@ -59,7 +66,7 @@ func (p *pool) warm() {
 // take lends the worker that is free first.
 func (p *pool) take(ctx context.Context) (*worker, error) {
 	p.mu.Lock()
-	for len(p.idle) > 0 && !p.closed {
+	for len(p.idle) > 0 {
 		w := p.idle[len(p.idle)-1]
 		p.idle = p.idle[:len(p.idle)-1]
 		if w.idle.Stop() && w.alive() {
@@ -67,7 +74,7 @@ func (p *pool) take(ctx context.Context) (*worker, error) {
 			return w, nil
 		}
 	}
-	if p.closed {
+	if p.closing.Err() != nil {
 		p.mu.Unlock()
 		return nil, errClosed
 	}
@@ -110,7 +117,7 @@ func (p *pool) keep(w *worker) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.closed:
+	case p.closing.Err() != nil:
 		return false
 	case len(p.waiting) > 0:
 		p.waiting[0] <- loan{worker: w}
@@ -135,12 +142,12 @@ func (p *pool) drop(w *worker) {
 
 // start starts a worker, and another as long as somebody waits. p.mu is held.
 func (p *pool) start() {
-	if p.starting || p.closed {
+	if p.starting || p.closing.Err() != nil {
 		return
 	}
 	p.starting = true
 	p.starts.Go(func() {
-		w, err := startWorker(p.command)
+		w, err := startWorker(p.closing, p.command)
 		if err == nil {
 			p.give(w)
 		}
@@ -163,7 +170,8 @@ func (p *pool) start() {
 func (p *pool) close() {
 	p.mu.Lock()
 	idle, waiting := p.idle, p.waiting
-	p.idle, p.waiting, p.closed = nil, nil, true
+	p.idle, p.waiting = nil, nil
+	p.end(errClosed)
 	p.mu.Unlock()
 	for _, turn := range waiting {
 		turn <- loan{err: errClosed}

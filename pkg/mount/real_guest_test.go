@@ -303,20 +303,3 @@ func TestUnmountOfAMountInUse(t *testing.T) {
 		t.Errorf("who has a file open cannot write any more: %v", err)
 	}
 }
-
-func TestUnmountKeepsFilesOfTheDirectory(t *testing.T) {
-	target := newTarget(t)
-	if err := os.Mkdir(target, 0o750); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(target, "precious")
-	if err := os.WriteFile(file, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := newMounter(t, Config{}).Unmount(t.Context(), target); err == nil || !strings.Contains(err.Error(), "not on any volume") {
-		t.Errorf("got %v", err)
-	}
-	if _, err := os.Stat(file); err != nil {
-		t.Error(err)
-	}
-}

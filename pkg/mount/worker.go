@@ -32,7 +32,7 @@ type worker struct {
 }
 
 // startWorker starts a child, in a process group of its own, and waits until it is ready.
-func startWorker(command []string) (*worker, error) {
+func startWorker(ctx context.Context, command []string) (*worker, error) {
 	w := &worker{
 		cmd: exec.Command(command[0], command[1:]...), answers: make(chan answer), ended: make(chan struct{}), stderr: &tail{},
 	}
@@ -49,7 +49,7 @@ func startWorker(command []string) (*worker, error) {
 		return nil, fmt.Errorf("starting the mount helper: %w", err)
 	}
 	go w.read(stdout)
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if _, err := w.answer(ctx); err != nil {
 		w.kill()

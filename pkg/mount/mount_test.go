@@ -1,0 +1,250 @@
+package mount
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// local is a source that no test mounts.
+var local = Source{Server: "127.0.0.1", Path: "/exports/vol"}
+
+func helpedBy(t *testing.T, helper string, c Config) *Mounter {
+	t.Helper()
+	c.Helper = []string{os.Args[0], helper}
+	return newMounter(t, c)
+}
+
+func wantGone(t *testing.T, path string) {
+	t.Helper()
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is there: %v", path, err)
+	}
+}
+
+func TestSourceReadsAsTheKernelsTableHasIt(t *testing.T) {
+	for want, s := range map[string]Source{
+		"nas:/vol":           {Server: "nas", Path: "/vol"},
+		"192.0.2.1:/":        {Server: "192.0.2.1", Path: "/"},
+		"[2001:db8::1]:/a b": {Server: "2001:db8::1", Path: "/a b"},
+	} {
+		if s.String() != want {
+			t.Errorf("%s, want %s", s, want)
+		}
+	}
+}
+
+func TestMountRefusesWhatCanNeverBeMounted(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	good := filepath.Join(dir, "target")
+	for _, tc := range []struct {
+		source Source
+		target string
+		words  string
+	}{
+		{Source{Server: "", Path: "/x"}, good, `server ""`},
+		{Source{Server: "nas:/evil", Path: "/x"}, good, `server "nas:/evil"`},
+		{Source{Server: "a:b", Path: "/x"}, good, `server "a:b" is not an IPv6 address`},
+		{Source{Server: "nas\nx", Path: "/x"}, good, "is not a host name"},
+		{Source{Server: "nas", Path: "x"}, good, `path "x" on the server must be absolute`},
+		{Source{Server: "nas", Path: ""}, good, "must be absolute"},
+		{Source{Server: "nas", Path: "/a\x00b"}, good, "must be absolute"},
+		{Source{Server: "nas", Path: "/x", Options: []string{"vers=9"}}, good, `"vers=9"`},
+		{local, "relative", `target path "relative" must be absolute and clean`},
+		{local, dir + "/../x", "absolute and clean"},
+		{local, "/", "absolute and clean"},
+		{local, file, "is not a directory"},
+	} {
+		err := helpedBy(t, "refuse", Config{}).Mount(t.Context(), tc.source, tc.target)
+		wantError(t, err, volume.ErrInvalid, tc.words)
+		wantGone(t, good)
+	}
+}
+
+func TestMountNamesAllMistakes(t *testing.T) {
+	err := helpedBy(t, "refuse", Config{}).Mount(t.Context(), Source{Server: "", Path: "/x", Options: []string{"bind"}}, "relative")
+	for _, words := range []string{"server", "bind", "relative"} {
+		wantError(t, err, volume.ErrInvalid, words)
+	}
+}
+
+func TestMountExplainsAndCleansUp(t *testing.T) {
+	m := helpedBy(t, "refuse", Config{})
+	target := filepath.Join(t.TempDir(), "made", "target")
+	wantError(t, m.Mount(t.Context(), local, target), volume.ErrRefused, "server 127.0.0.1 does not let this node mount /exports/vol")
+	wantGone(t, target)
+	kept := t.TempDir() // kubelet may have made it
+	wantError(t, m.Mount(t.Context(), local, kept), volume.ErrRefused, "127.0.0.1")
+	if _, err := os.Stat(kept); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPreflightGoesFirst(t *testing.T) {
+	var asked []string
+	m := newMounter(t, Config{
+		Helper: []string{"/nonexistent"},
+		Preflight: func(_ context.Context, server, path string, options []string) error {
+			asked = append([]string{server, path}, options...)
+			return fmt.Errorf("%w: switched off", volume.ErrUnavailable)
+		},
+	})
+	target := filepath.Join(t.TempDir(), "target")
+	s := Source{Server: "nas", Path: "/vol//a/", Options: []string{"vers=4.1,hard", "ro"}}
+	wantError(t, m.Mount(t.Context(), s, target), volume.ErrUnavailable, "asking for nas:/vol/a: server is not available: switched off")
+	if want := []string{"nas", "/vol/a", "vers=4.1", "hard", "ro"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+	wantGone(t, target)
+}
+
+func TestMountEndsAtTheDeadline(t *testing.T) {
+	m := helpedBy(t, "hang", Config{Timeout: 200 * time.Millisecond})
+	target := filepath.Join(t.TempDir(), "target")
+	err := m.Mount(t.Context(), local, target)
+	wantError(t, err, volume.ErrUnavailable, "server 127.0.0.1 did not let /exports/vol be mounted in time")
+	wantError(t, err, context.DeadlineExceeded, "within 200ms")
+	wantGone(t, target)
+}
+
+func TestOneOperationForEachTarget(t *testing.T) {
+	target := filepath.Join(t.TempDir(), "target")
+	asked, answer := make(chan struct{}), make(chan error)
+	m := helpedBy(t, "refuse", Config{Preflight: func(context.Context, string, string, []string) error {
+		close(asked)
+		return <-answer
+	}})
+	first := make(chan error, 1)
+	go func() { first <- m.Mount(t.Context(), local, target) }()
+	<-asked
+	wantError(t, m.Mount(t.Context(), local, target), volume.ErrBusy, target)
+	wantError(t, m.Unmount(t.Context(), target), volume.ErrBusy, target)
+	if err := m.Unmount(t.Context(), target+"2"); err != nil {
+		t.Errorf("another target: %v", err)
+	}
+	answer <- volume.ErrUnavailable
+	if err := <-first; !errors.Is(err, volume.ErrUnavailable) {
+		t.Errorf("the first ended with %v", err)
+	}
+	if err := m.Unmount(t.Context(), target); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestUnmountOfWhatIsNotMounted(t *testing.T) {
+	m := newMounter(t, Config{Helper: []string{"/nonexistent"}}) // it needs no helper
+	empty := filepath.Join(t.TempDir(), "target")
+	if err := os.Mkdir(empty, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := m.Unmount(t.Context(), empty); err != nil {
+			t.Error(err)
+		}
+		wantGone(t, empty)
+	}
+	if err := m.Unmount(t.Context(), filepath.Join(empty, "below", "nothing")); err != nil {
+		t.Error(err)
+	}
+	wantError(t, m.Unmount(t.Context(), "relative"), volume.ErrInvalid, "relative")
+}
+
+func TestUnmountKeepsFilesOfTheDirectory(t *testing.T) {
+	target := t.TempDir()
+	file := filepath.Join(target, "precious")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := newMounter(t, Config{}).Unmount(t.Context(), target); err == nil || !strings.Contains(err.Error(), "not on any volume") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestResolveTargetFollowsLinksAboveOnly(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, leadsTo := range map[string]string{"link": "real", "last": "/nowhere"} {
+		if err := os.Symlink(leadsTo, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "real"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for given, want := range map[string]string{"link/target": "real/target", "last": "last", "missing/target": "missing/target"} {
+		got, err := resolveTarget(filepath.Join(dir, given))
+		if err != nil || got != filepath.Join(dir, want) {
+			t.Errorf("%s: %s, want %s, %v", given, got, want, err)
+		}
+	}
+	err = newMounter(t, Config{}).Mount(t.Context(), local, filepath.Join(dir, "last"))
+	wantError(t, err, volume.ErrInvalid, "is not a directory")
+}
+
+func TestAttemptsTryAddressesThatAnswerFirst(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	o := options{port: l.Addr().(*net.TCPAddr).Port}
+	dead := "127.0.0.2" // nothing listens there
+	if got := answeringFirst(t.Context(), []string{dead, "127.0.0.1"}, o); !slices.Equal(got, []string{"127.0.0.1", dead}) {
+		t.Errorf("order %q", got)
+	}
+	if got := answeringFirst(t.Context(), []string{dead}, o); !slices.Equal(got, []string{dead}) {
+		t.Errorf("order %q", got)
+	}
+	o.network = "none"
+	if got := answeringFirst(t.Context(), []string{dead, "127.0.0.1"}, o); !slices.Equal(got, []string{dead, "127.0.0.1"}) {
+		t.Errorf("order %q", got)
+	}
+}
+
+func TestMakeAttempts(t *testing.T) {
+	for _, tc := range []struct {
+		server, option, want string
+	}{
+		{"192.0.2.1", "", "4.2@192.0.2.1 4.1@192.0.2.1 4.0@192.0.2.1 3@192.0.2.1"},
+		{"2001:db8::1", "vers=4.1", "4.1@2001:db8::1"},
+		{"::ffff:192.0.2.1", "vers=3", "3@192.0.2.1"},
+		{"name.invalid", "addr=192.0.2.9,vers=3", "3@192.0.2.9"},
+	} {
+		o, err := parseOptions([]string{tc.option})
+		if err != nil {
+			t.Fatal(err)
+		}
+		attempts, err := makeAttempts(t.Context(), Source{Server: tc.server, Path: "/"}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, a := range attempts {
+			got = append(got, a.Version+"@"+a.Address)
+		}
+		if strings.Join(got, " ") != tc.want {
+			t.Errorf("%s %s: %q, want %q", tc.server, tc.option, got, tc.want)
+		}
+	}
+	_, err := makeAttempts(t.Context(), Source{Server: "2001:db8::1", Path: "/"}, options{versions: defaultVersions, network: "tcp4"})
+	wantError(t, err, volume.ErrInvalid, "proto")
+}
