@@ -164,13 +164,11 @@ func (r *results) failure() error {
 // once gets one compound answered, over as many sessions as it takes.
 func (c *Client) once(ctx context.Context, cred *rpc.Credential, b *compound, resent *bool) (*results, error) {
 	for tries := 1; ; tries++ {
-		s, err := c.current(ctx)
-		if err != nil {
-			return nil, err
-		}
-		sl, err := s.acquire(ctx)
-		if errors.Is(err, errOver) {
-			continue
+		s, sl, err := c.slot(ctx)
+		if errors.Is(err, errOver) && tries < maxTries {
+			if err = rpc.Sleep(ctx, rpc.Pause(tries)); err == nil {
+				continue
+			}
 		}
 		if err != nil {
 			return nil, err
@@ -186,6 +184,15 @@ func (c *Client) once(ctx context.Context, cred *rpc.Credential, b *compound, re
 		}
 		*resent = *resent || q.sent > 1
 	}
+}
+
+func (c *Client) slot(ctx context.Context) (*session, *slot, error) {
+	s, err := c.current(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	sl, err := s.acquire(ctx)
+	return s, sl, err
 }
 
 // current returns the session, making one where there is none.
@@ -218,6 +225,9 @@ func (c *Client) renew(f *flight) {
 	ctx, cancel := context.WithTimeout(c.ctx, setupTimeout)
 	defer cancel()
 	id, s, err := c.createSession(ctx)
+	for tries := 1; errors.Is(err, errOver) && tries < maxTries && rpc.Sleep(ctx, rpc.Pause(tries)) == nil; tries++ {
+		id, s, err = c.createSession(ctx) // the server forgot it while it was being made
+	}
 	c.mu.Lock()
 	if err == nil {
 		c.clientID, c.session = id, s

@@ -206,10 +206,7 @@ func (c *Client) settle(s *session, sl *slot, q *request, done <-chan rpc.Reply)
 	for {
 		body, _, err := c.link.Call(c.ctx, c.compoundCall(&c.cred, probe))
 		if err == nil {
-			var r *results
-			if r, err = parseResults(body, probe.ops); err == nil {
-				err = r.take()
-			}
+			err = sequenceStatus(body)
 		}
 		switch {
 		case err == nil, status.Is(err, status.SeqFalseRetry, status.RetryUncached):
@@ -220,4 +217,19 @@ func (c *Client) settle(s *session, sl *slot, q *request, done <-chan rpc.Reply)
 			return
 		}
 	}
+}
+
+// sequenceStatus reads what SEQUENCE says in a reply that may be the cached one of another request on the slot.
+func sequenceStatus(body []byte) error {
+	d := xdr.NewDecoder(body)
+	d.Uint32()     // of the whole compound
+	d.Opaque(1024) // tag
+	d.Uint32()     // number of results
+	if op := d.Uint32(); op != opSequence {
+		d.Fail("operation %d instead of SEQUENCE", op)
+	}
+	if code := status.Code(d.Uint32()); code != status.OK && d.Err() == nil {
+		return &status.Error{Version: 4, Op: "SEQUENCE", Code: code}
+	}
+	return d.Err()
 }

@@ -71,7 +71,7 @@ func (c *Client) exchangeID(ctx context.Context) (clientID uint64, seq uint32, e
 // reclaimComplete tells the server that we have nothing to reclaim; some refuse to open files before.
 func (c *Client) reclaimComplete(ctx context.Context, s *session) error {
 	b := newCompound(c.minor)
-	b.op(opReclaimComplete)
+	b.change(opReclaimComplete)
 	b.Uint32(0) // all file systems
 	sl, err := s.acquire(ctx)
 	if err != nil {
