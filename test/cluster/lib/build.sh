@@ -8,7 +8,7 @@ NODE_PACKAGES=nfs-common,nfs-kernel-server,containerd,runc,containernetworking-p
 # The Kubernetes version is the one in kubernetes/go.mod, and nowhere else.
 kubernetes_version() { awk '$1 == "k8s.io/kubernetes" { print $2; exit }' "$HERE/kubernetes/go.mod"; }
 
-go_binary() { echo "$CACHE/$1-$(key "$HERE/$1" "$(go env GOVERSION)")"; }
+go_binary() { echo "$CACHE/$1-$(key "$HERE/$1"/{go.mod,go.sum,main.go} "$(go env GOVERSION)")"; }
 kubernetes_binary() { go_binary kubernetes; }
 coredns_binary() { go_binary coredns; }
 
@@ -82,7 +82,7 @@ build_initrd() {
 	local out tree modules m
 	out=$(initrd)
 	[ ! -e "$out" ] || return 0
-	tree=$(mktemp -d)
+	tree=$(scratch)
 	modules=$CACHE/kernel/lib/modules/$(guest_kernel)/kernel/drivers
 	mkdir -p "$tree/bin" "$tree/modules"
 	cp "$(node_tree)/bin/busybox" "$tree/bin/"
@@ -122,7 +122,7 @@ build_base_image() {
 # seed_images TREE : puts the images into TREE's containerd store with TREE's own containerd: importing inside an emulated guest is slow.
 seed_images() {
 	local tree=$1 dir pid tar
-	dir=$(mktemp -d)
+	dir=$(scratch)
 	printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >"$dir/config.toml"
 	PATH=$tree/usr/bin:$tree/usr/sbin:$PATH "$tree/usr/bin/containerd" --config "$dir/config.toml" --root "$tree/var/lib/containerd" --state "$dir/state" --address "$dir/socket" >"$CACHE/log/seed.log" 2>&1 </dev/null 8>&- 9>&- &
 	pid=$!
@@ -150,14 +150,19 @@ prune() {
 	done
 }
 
-build_all() {
-	lock_cache
-	# The network is busy with Debian while the processors are busy with Go.
+# What images and nodes are made from. The network is busy with Debian while the processors are busy with Go.
+build_inputs() {
+	rm -rf "$CACHE/scratch"
 	(build_kernel && build_debian_tree node minbase "$NODE_PACKAGES" && build_image_trees) &
 	local trees=$!
 	build_kubernetes
 	build_coredns
 	wait $trees || fail "the Debian part did not build"
+}
+
+build_all() {
+	lock_cache
+	build_inputs
 	build_images node >/dev/null
 	build_initrd
 	build_base_image

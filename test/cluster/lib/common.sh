@@ -39,10 +39,10 @@ key() {
 
 # quietly NAME CMD... : run CMD with its output in a log, shown when it fails.
 quietly() {
-	local log=$CACHE/log/$1.log
+	local name=$1 log=$CACHE/log/$1.log
 	shift
 	mkdir -p "$CACHE/log"
-	"$@" >"$log" 2>&1 </dev/null || { tail -n 30 "$log" >&2; fail "$1 failed, whole output in $log"; }
+	"$@" >"$log" 2>&1 </dev/null || { tail -n 30 "$log" >&2; fail "$name failed, whole output in $log"; }
 }
 
 # wait_for SECONDS WHAT CMD... : poll CMD until it succeeds.
@@ -54,6 +54,9 @@ wait_for() {
 		sleep 0.2
 	done
 }
+
+# scratch : a new directory; what a failed build leaves there goes with the next build.
+scratch() { mkdir -p "$CACHE/scratch" && mktemp -d -p "$CACHE/scratch"; }
 
 lock_cache() { mkdir -p "$CACHE"; exec 8>"$CACHE/lock"; flock 8; }
 unlock_cache() { exec 8>&-; }

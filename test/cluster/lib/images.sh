@@ -49,7 +49,7 @@ build_image() {
 	[ ! -e "$out" ] || return 0
 	say "making the image $name"
 	mkdir -p "$CACHE/images"
-	root=$(mktemp -d)
+	root=$(scratch)
 	chmod 0755 "$root"
 	fill_base "$root"
 	"fill_${name//-/_}" "$root"
@@ -103,6 +103,12 @@ fill_mariadb() {
 	cp -a "$(mariadb_tree)/." "$1/"
 	fill_busybox "$1"
 	install -m 0755 "$IMAGES/mariadb/entrypoint" "$1/entrypoint"
-	install -d -o 101 -g 101 "$1/var/lib/mysql" "$1/run/mysqld"
+	install -D -m 0644 "$IMAGES/mariadb/my.cnf" "$1/etc/mysql/my.cnf"
+	install -d -o 101 -g 101 "$1/var/lib/mysql" "$1/run/mysqld" "$1/usr/share/mariadb-initial"
+	# The system tables take minutes to make in an emulated guest.
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	quietly mariadb-initial unshare --mount --uts --propagation private sh -c 'hostname localhost && mount --rbind /dev "$1/dev" && chroot "$1" mariadb-install-db \
+		--user=mysql --cross-bootstrap --datadir=/usr/share/mariadb-initial --auth-root-authentication-method=normal --skip-test-db' sh "$1"
+	rm -f "$1"/usr/share/mariadb-initial/{ib_buffer_pool,ddl_recovery*.log}
 	flags=(-entrypoint /entrypoint -user 101:101)
 }
