@@ -93,6 +93,7 @@ func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) (err erro
 		return errors.Join(err, closeAll(web))
 	}
 	log.Info("nfs-csi controller", "version", version, "driver", o.driverName, "endpoint", o.endpoint, "metrics", addressOf(web))
+	saveMemory(log)
 	return together(ctx,
 		func(ctx context.Context) error {
 			return driver.Serve(ctx, l, driver.Services{Identity: identity, Controller: service}, calls)

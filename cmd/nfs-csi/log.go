@@ -13,7 +13,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// logOptions are the flags of the log. A verbosity of n shows what Kubernetes' libraries log at V(n); 4 is debug.
+// logOptions are the flags of the log. A verbosity of n+3 shows what Kubernetes' libraries log at V(n).
 type logOptions struct {
 	format    string
 	verbosity int
@@ -21,7 +21,7 @@ type logOptions struct {
 
 func (o *logOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.format, "log-format", "text", "text or json")
-	f.IntVarP(&o.verbosity, "v", "v", 0, "verbosity: 4 shows every step, 5 more")
+	f.IntVarP(&o.verbosity, "v", "v", 0, "verbosity: 3 shows what Kubernetes' libraries do, 4 and more show every step")
 }
 
 // logger makes the program's logger, and the default one to which [routeLibraryLogs] sends what libraries log.
@@ -48,7 +48,7 @@ func (o *logOptions) logger(w io.Writer) (*slog.Logger, error) {
 // routeLibraryLogs sends what klog and gRPC log to the default logger of the time. It is called once, before either is
 // used: gRPC asks for that.
 func routeLibraryLogs() {
-	klog.SetSlogLogger(slog.New(defaultHandler{}))
+	klog.SetSlogLogger(slog.New(quieter{defaultHandler{}}))
 	grpclog.SetLoggerV2(grpcLog{slog.New(defaultHandler{})})
 }
 
@@ -66,6 +66,31 @@ func (defaultHandler) WithAttrs(a []slog.Attr) slog.Handler {
 }
 func (defaultHandler) WithGroup(name string) slog.Handler {
 	return slog.Default().Handler().WithGroup(name)
+}
+
+// quieter lowers what is less than a warning by three levels: Events, retries and elections at level 0 are what our own
+// lines say already.
+type quieter struct{ slog.Handler }
+
+const quieterBy = 3
+
+func (q quieter) Enabled(ctx context.Context, l slog.Level) bool {
+	return q.Handler.Enabled(ctx, lower(l))
+}
+
+func (q quieter) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = lower(r.Level)
+	return q.Handler.Handle(ctx, r)
+}
+
+func (q quieter) WithAttrs(a []slog.Attr) slog.Handler { return quieter{q.Handler.WithAttrs(a)} }
+func (q quieter) WithGroup(name string) slog.Handler   { return quieter{q.Handler.WithGroup(name)} }
+
+func lower(l slog.Level) slog.Level {
+	if l < slog.LevelWarn {
+		return l - quieterBy
+	}
+	return l
 }
 
 // grpcLog is a [grpclog.LoggerV2]. What gRPC tells as information is of interest to its developers only.

@@ -22,8 +22,8 @@ func TestLibrariesLogLikeUs(t *testing.T) {
 		t.Fatal(err)
 	}
 	log.Info("ours")
-	klog.V(4).InfoS("kubernetes", "claim", "default/data")
-	klog.V(5).InfoS("too much")
+	klog.V(1).InfoS("kubernetes", "claim", "default/data")
+	klog.V(2).InfoS("too much")
 	klog.Background().WithName("named").WithValues("key", "value").Info("structured")
 	grpclog.Warningf("transport %s", "broke")
 	grpclog.Info("grpc's own")
@@ -51,9 +51,13 @@ func TestVerbosityZeroIsQuiet(t *testing.T) {
 		t.Fatal(err)
 	}
 	log.Debug("no")
-	klog.V(1).InfoS("no")
+	klog.InfoS("no")
 	grpclog.Info("no")
 	if out.Len() > 0 {
 		t.Errorf("logged %s", out.String())
+	}
+	klog.ErrorS(nil, "yes")
+	if !strings.Contains(out.String(), "yes") {
+		t.Error("an error is lost")
 	}
 }

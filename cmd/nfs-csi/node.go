@@ -81,6 +81,7 @@ func (o *nodeOptions) run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	mounter := mount.New(mount.Config{Preflight: client{log: log, metrics: m}.preflight, Log: log})
+	defer mounter.Close()
 	node, err := driver.NewNode(mounts{mounter}, o.nodeID)
 	if err != nil {
 		return err
@@ -99,6 +100,7 @@ func (o *nodeOptions) run(ctx context.Context, log *slog.Logger) error {
 	}
 	registrar := registration.New(registration.Config{Dir: o.registrationDir, Driver: o.driverName, Endpoint: path, Log: log})
 	log.Info("nfs-csi node", "version", version, "driver", o.driverName, "node", o.nodeID, "endpoint", o.endpoint, "metrics", addressOf(web))
+	saveMemory(log)
 	return together(ctx,
 		func(ctx context.Context) error {
 			return driver.Serve(ctx, l, driver.Services{Identity: identity, Node: node}, driver.Calls{Log: log, Observe: m.call})

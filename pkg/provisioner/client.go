@@ -4,13 +4,14 @@ import (
 	"context"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
-// savingClient is a client whose saving of PersistentVolumes ends in time and is told to calls. The library saves
-// without a deadline.
+// savingClient is a client whose saving of PersistentVolumes ends in time and is told to calls, and to which one that has
+// gone is deleted. The library saves without a deadline, and deletes twice where its cache is late.
 type savingClient struct {
 	kubernetes.Interface
 	calls *calls
@@ -40,4 +41,12 @@ func (s savingVolumes) Create(ctx context.Context, pv *v1.PersistentVolume, o me
 	defer cancel()
 	defer context.AfterFunc(s.calls.ctx, cancel)()
 	return s.PersistentVolumeInterface.Create(ctx, pv, o)
+}
+
+func (s savingVolumes) Delete(ctx context.Context, name string, o metav1.DeleteOptions) error {
+	err := s.PersistentVolumeInterface.Delete(ctx, name, o)
+	if errors.IsNotFound(err) {
+		return nil
+	}
+	return err
 }

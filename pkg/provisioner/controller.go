@@ -107,7 +107,8 @@ func registered(r prometheus.Registerer) (metrics.Metrics, error) {
 	return m, errors.Join(errs...)
 }
 
-func (k *Controller) logger() klog.Logger { return logr.FromSlogHandler(k.config.Log.Handler()) }
+// logger is the library's: what it tells at level 0 repeats what the calls log, so it is three levels quieter.
+func (k *Controller) logger() klog.Logger { return logr.FromSlogHandler(k.config.Log.Handler()).V(3) }
 
 // Run works until ctx ends or leadership is lost ([ErrLeadershipLost]), lets running calls end, gives the lease back and
 // returns. It can be called once.
