@@ -70,9 +70,6 @@ func kindOf(err error, classify func(error) error) error {
 
 // definite says that what failed with err did certainly not happen, and will fail in the same way again.
 func definite(err error, classify func(error) error) bool {
-	switch kindOf(err, classify) {
-	case nil, volume.ErrUnavailable, volume.ErrBusy:
-		return false
-	}
-	return true
+	kind := kindOf(err, classify)
+	return kind != nil && !errors.Is(kind, volume.ErrUnavailable) && !errors.Is(kind, volume.ErrBusy)
 }

@@ -57,11 +57,10 @@ func (s *share) readRecord(ctx context.Context, key string) (volume.Record, reco
 	if err != nil {
 		return volume.Record{}, noRecord, fmt.Errorf("reading the record %q: %w", recordPath(key), err)
 	}
-	r, err := volume.ParseRecord(data)
-	if err != nil || volume.Key(r.Name) != key {
-		return volume.Record{}, torn, nil
+	if r, err := volume.ParseRecord(data); err == nil && volume.Key(r.Name) == key {
+		return r, whole, nil
 	}
-	return r, whole, nil
+	return volume.Record{}, torn, nil
 }
 
 // reservedFor is the key of the volume that dir is reserved for, "" if it is not.

@@ -5,6 +5,7 @@ package memfs
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"sort"
 	"strings"
@@ -134,7 +135,7 @@ func (f *FS) place(ctx context.Context, name string) (entry, error) {
 	}
 	e := entry{dir: dir, name: elements[last]}
 	e.node, err = dir.child(e.name)
-	if err == fs.ErrNotExist {
+	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	return e, err

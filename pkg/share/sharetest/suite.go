@@ -189,10 +189,10 @@ func (s *suite) holds(volumes ...volume.Volume) {
 	}
 }
 
-// purged waits until nothing is in the trash.
+// purged waits until nothing is in the trash, and the Manager knows it.
 func (s *suite) purged() {
 	s.Helper()
-	for len(s.names(path.Join(volume.Reserved, "trash"))) > 0 {
+	for len(s.names(path.Join(volume.Reserved, "trash"))) > 0 || s.Trash() > 0 {
 		select {
 		case <-s.ctx.Done():
 			s.Fatalf("still in the trash: %q", s.names(path.Join(volume.Reserved, "trash")))
