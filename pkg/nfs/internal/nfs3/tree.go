@@ -45,6 +45,10 @@ func (c *Client) readPage(ctx context.Context, cred *rpc.Credential, dir file.Ha
 	if err != nil {
 		return file.Page{}, err
 	}
+	return decodePage(d)
+}
+
+func decodePage(d *xdr.Decoder) (file.Page, error) {
 	var p file.Page
 	postOpAttr(d)
 	copy(p.Cookie.Verifier[:], d.Fixed(8))

@@ -16,17 +16,7 @@ func (c *Client) createSession(ctx context.Context) (clientID uint64, s *session
 	if err != nil {
 		return 0, nil, err
 	}
-	b := rawCompound(c.minor)
-	b.op(opCreateSession)
-	b.Uint64(clientID)
-	b.Uint32(seq)
-	b.Uint32(0) // flags: not persistent, no back channel
-	encodeChannel(&b.Encoder, limits{request: askMessage, response: askMessage, cached: askCachedReply, ops: askOps, slots: askSlots})
-	encodeChannel(&b.Encoder, limits{request: 4096, response: 4096, ops: 2, slots: 1}) // back, never used
-	b.Uint32(0x40000000)                                                               // callback program, never called
-	b.Uint32(1)
-	b.Uint32(0) // callbacks with AUTH_NONE
-	r, err := c.raw(ctx, b)
+	r, err := c.raw(ctx, c.createSessionArgs(clientID, seq))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -44,6 +34,20 @@ func (c *Client) createSession(ctx context.Context) (clientID uint64, s *session
 	return clientID, s, c.reclaimComplete(ctx, s)
 }
 
+func (c *Client) createSessionArgs(clientID uint64, seq uint32) *compound {
+	b := rawCompound(c.minor)
+	b.op(opCreateSession)
+	b.Uint64(clientID)
+	b.Uint32(seq)
+	b.Uint32(0) // flags: not persistent, no back channel
+	encodeChannel(&b.Encoder, limits{request: askMessage, response: askMessage, cached: askCachedReply, ops: askOps, slots: askSlots})
+	encodeChannel(&b.Encoder, limits{request: 4096, response: 4096, ops: 2, slots: 1}) // back, never used
+	b.Uint32(0x40000000)                                                               // callback program, never called
+	b.Uint32(1)
+	b.Uint32(0) // callbacks with AUTH_NONE
+	return b
+}
+
 // Below these a session is no use to us.
 const (
 	minOps     = 8
@@ -51,6 +55,15 @@ const (
 )
 
 func (c *Client) exchangeID(ctx context.Context) (clientID uint64, seq uint32, err error) {
+	r, err := c.raw(ctx, c.exchangeIDArgs())
+	if err != nil {
+		return 0, 0, err
+	}
+	clientID, seq = r.d.Uint64(), r.d.Uint32()
+	return clientID, seq, r.d.Err()
+}
+
+func (c *Client) exchangeIDArgs() *compound {
 	b := rawCompound(c.minor)
 	b.op(opExchangeID)
 	var verifier [8]byte
@@ -60,12 +73,7 @@ func (c *Client) exchangeID(ctx context.Context) (clientID uint64, seq uint32, e
 	b.Uint32(0) // flags
 	b.Uint32(0) // SP4_NONE
 	b.Uint32(0) // no implementation id
-	r, err := c.raw(ctx, b)
-	if err != nil {
-		return 0, 0, err
-	}
-	clientID, seq = r.d.Uint64(), r.d.Uint32()
-	return clientID, seq, r.d.Err()
+	return b
 }
 
 // reclaimComplete tells the server that we have nothing to reclaim; some refuse to open files before.

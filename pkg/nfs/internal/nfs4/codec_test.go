@@ -1,0 +1,263 @@
+package nfs4
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	oracle "github.com/buildbarn/go-xdr/pkg/protocols/nfsv4"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/xdr"
+)
+
+// everyOperation builds a compound with each operation that we send.
+func everyOperation() *compound {
+	mode, size := uint32(0o2770), uint64(9)
+	set := file.Set{Mode: &mode, UID: 1000, GID: 2000}
+	b := newCompound(1)
+	b.op(opPutRootFH)
+	b.putFH("handle")
+	b.op(opSaveFH)
+	b.lookup([]string{"a", "b"})
+	b.getattr(statBits)
+	b.op(opGetFH)
+	b.op(opAccess)
+	b.Uint32(accessAll)
+	b.change(opCreate)
+	b.Uint32(typeDirectory)
+	b.String("dir")
+	encodeSet(&b.Encoder, set, nil)
+	b.change(opCreate)
+	b.Uint32(typeLink)
+	b.String("target")
+	b.String("link")
+	encodeSet(&b.Encoder, file.Set{UID: -1, GID: -1}, nil)
+	b.setattr(set, &size)
+	b.openNew("file", 77, "owner", set)
+	b.write(currentState(), 8, []byte("12345"))
+	b.close(currentState())
+	b.read(5, 6)
+	(&Client{}).readdir(b, file.Cookie{Value: 3}, listBits)
+	b.op(opReadlink)
+	b.change(opRename)
+	b.String("old")
+	b.String("new")
+	b.remove("gone")
+	b.op(opReclaimComplete)
+	b.Uint32(0)
+	b.sequence([sessionIDSize]byte{1, 2, 3}, 4, 5, 6)
+	return b
+}
+
+const accessAll = 0x3f
+
+// TestArgumentsOracle has an implementation generated from the RFC read what we write.
+func TestArgumentsOracle(t *testing.T) {
+	b := everyOperation()
+	var args oracle.Compound4args
+	r := bytes.NewReader(b.B)
+	if _, err := args.ReadFrom(r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Len() != 0 || args.Minorversion != 1 || len(args.Argarray) != len(b.ops) {
+		t.Fatalf("%d bytes left, minor %d, %d operations of %d", r.Len(), args.Minorversion, len(args.Argarray), len(b.ops))
+	}
+	for i, op := range args.Argarray {
+		if uint32(op.GetArgop()) != b.ops[i] {
+			t.Errorf("operation %d is %d, want %d", i, op.GetArgop(), b.ops[i])
+		}
+	}
+	var again bytes.Buffer
+	if _, err := args.WriteTo(&again); err != nil || !bytes.Equal(again.Bytes(), b.B) {
+		t.Errorf("written again it differs: %v", err)
+	}
+	open := args.Argarray[slices.Index(b.ops, opOpen)].(*oracle.NfsArgop4_OP_OPEN).Opopen
+	if open.ShareAccess != 0x402 || open.Owner.Clientid != 77 || string(open.Owner.Owner) != "owner" {
+		t.Errorf("OPEN %+v", open)
+	}
+	if seq := args.Argarray[0].(*oracle.NfsArgop4_OP_SEQUENCE).Opsequence; !seq.SaCachethis || seq.SaSequenceid != 4 ||
+		seq.SaSlotid != 5 || seq.SaHighestSlotid != 6 {
+		t.Errorf("SEQUENCE %+v", seq)
+	}
+}
+
+func TestSetupOracle(t *testing.T) {
+	c := &Client{minor: 1, owner: []byte("me")}
+	for name, b := range map[string]*compound{"EXCHANGE_ID": c.exchangeIDArgs(), "CREATE_SESSION": c.createSessionArgs(7, 8)} {
+		var args oracle.Compound4args
+		r := bytes.NewReader(b.B)
+		if _, err := args.ReadFrom(r); err != nil || r.Len() != 0 {
+			t.Errorf("%s: %v, %d bytes left", name, err, r.Len())
+		}
+	}
+}
+
+// fattr encodes attributes as a server does.
+func fattr(mask bitmap, values ...any) oracle.Fattr4 {
+	var e xdr.Encoder
+	for _, v := range values {
+		switch v := v.(type) {
+		case int:
+			e.Uint32(uint32(v))
+		case uint64:
+			e.Uint64(v)
+		case string:
+			e.String(v)
+		}
+	}
+	return oracle.Fattr4{Attrmask: []uint32{uint32(mask), uint32(mask >> 32)}, AttrVals: e.B}
+}
+
+// TestListing reads a page that the oracle wrote.
+func TestListing(t *testing.T) {
+	at := uint64(1_700_000_000)
+	full := func(kind int, owner string) oracle.Fattr4 {
+		return fattr(statBits|1<<attrFilehandle, kind, uint64(42), uint64(1), uint64(2), "fh", uint64(99), 0o102770, 3, owner, "2000",
+			at, 5, at+1, 6)
+	}
+	reply := oracle.Readdir4resok{Cookieverf: [8]byte{1}, Reply: oracle.Dirlist4{Eof: true, Entries: &oracle.Entry4{
+		Cookie: 3, Name: "dir", Attrs: full(typeDirectory, "1000"), Nextentry: &oracle.Entry4{
+			Cookie: 4, Name: "..", Attrs: full(typeDirectory, "0"), Nextentry: &oracle.Entry4{
+				Cookie: 5, Name: "named", Attrs: full(typeLink, "somebody@example"), Nextentry: &oracle.Entry4{
+					Cookie: 6, Name: "dark", Attrs: fattr(1<<attrRdattrError, int(status.Access)),
+				},
+			},
+		},
+	}}}
+	page, err := pageOf(&reply)
+	if err != nil || !page.EOF || page.Cookie != (file.Cookie{Value: 6, Verifier: [8]byte{1}}) || len(page.Entries) != 3 {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	want := file.Attr{
+		Type: fs.ModeDir, Mode: 0o2770, Nlink: 3, UID: 1000, GID: 2000, Size: 42, FSID: file.FSID{Major: 1, Minor: 2}, FileID: 99,
+		Ctime: time.Unix(int64(at), 5), Mtime: time.Unix(int64(at)+1, 6),
+	}
+	if dir := page.Entries[0]; dir.Name != "dir" || dir.Attr != want || dir.Handle != "fh" || dir.NoAttr {
+		t.Errorf("%+v", dir)
+	}
+	if named := page.Entries[1]; named.Attr.Type != fs.ModeSymlink || named.Attr.UID != file.Unknown || !named.Attr.OwnerNamed {
+		t.Errorf("%+v", named)
+	}
+	if dark := page.Entries[2]; dark.Name != "dark" || !dark.NoAttr {
+		t.Errorf("%+v", dark)
+	}
+}
+
+func pageOf(resok io.WriterTo) (file.Page, error) {
+	var body bytes.Buffer
+	r := &reply{}
+	r.op(opReaddir, status.OK)
+	if _, err := resok.WriteTo(&body); err != nil {
+		return file.Page{}, err
+	}
+	r.B = append(r.B, body.Bytes()...)
+	results, err := parseResults(r.done(status.OK), []uint32{opReaddir})
+	if err != nil {
+		return file.Page{}, err
+	}
+	return results.page()
+}
+
+// TestOpenReplies reads each kind of delegation that a server may grant, asked for or not.
+func TestOpenReplies(t *testing.T) {
+	ace := oracle.Nfsace4{Who: "EVERYONE@"}
+	for name, delegation := range map[string]oracle.OpenDelegation4{
+		"none": &oracle.OpenDelegation4_OPEN_DELEGATE_NONE{},
+		"read": &oracle.OpenDelegation4_OPEN_DELEGATE_READ{Read: oracle.OpenReadDelegation4{Permissions: ace}},
+		"write": &oracle.OpenDelegation4_OPEN_DELEGATE_WRITE{Write: oracle.OpenWriteDelegation4{
+			SpaceLimit: &oracle.NfsSpaceLimit4_NFS_LIMIT_SIZE{Filesize: 5}, Permissions: ace,
+		}},
+		"blocks": &oracle.OpenDelegation4_OPEN_DELEGATE_WRITE{Write: oracle.OpenWriteDelegation4{
+			SpaceLimit: &oracle.NfsSpaceLimit4_NFS_LIMIT_BLOCKS{}, Permissions: ace,
+		}},
+		"contention": &oracle.OpenDelegation4_OPEN_DELEGATE_NONE_EXT{OdWhynone: &oracle.OpenNoneDelegation4_WND4_CONTENTION{}},
+		"resource":   &oracle.OpenDelegation4_OPEN_DELEGATE_NONE_EXT{OdWhynone: &oracle.OpenNoneDelegation4_WND4_RESOURCE{}},
+		"other":      &oracle.OpenDelegation4_OPEN_DELEGATE_NONE_EXT{OdWhynone: &oracle.OpenNoneDelegation4_default{}},
+	} {
+		reply := oracle.Open4resok{
+			Stateid: oracle.Stateid4{Seqid: 1, Other: [12]byte{9}}, Attrset: []uint32{0, 2}, Delegation: delegation,
+		}
+		var body bytes.Buffer
+		if _, err := reply.WriteTo(&body); err != nil {
+			t.Fatal(err)
+		}
+		d := xdr.NewDecoder(body.Bytes())
+		if id := decodeOpen(d); d.Err() != nil || len(d.Rest()) > 0 || id != (stateID{3: 1, 4: 9}) {
+			t.Errorf("%s: %x, %v, %d bytes left", name, id, d.Err(), len(d.Rest()))
+		}
+	}
+}
+
+func TestMalformedReplies(t *testing.T) {
+	good := (&reply{}).only(opRemove, status.OK)
+	for name, body := range map[string][]byte{
+		"empty":             nil,
+		"short":             good[:len(good)-1],
+		"results missing":   (&reply{}).done(status.OK),
+		"too many results":  append(bytes.Clone(good[:8]), append([]byte{0, 0, 0, 9}, good[12:]...)...),
+		"another operation": (&reply{}).only(opLookup, status.OK),
+		"only a status":     good[:4],
+		"no result":         good[:12],
+	} {
+		r, err := parseResults(body, []uint32{opRemove})
+		if err == nil {
+			err = r.end()
+		}
+		if !errors.Is(err, xdr.ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	var a attributes
+	var e xdr.Encoder
+	bitmap(1 << 12).encode(&e) // an ACL, never asked for
+	e.Opaque([]byte{0, 0, 0, 0})
+	d := xdr.NewDecoder(e.B)
+	if a.decode(d); d.Err() == nil || !strings.Contains(d.Err().Error(), "not asked for") {
+		t.Errorf("an attribute that nobody asked for: %v", d.Err())
+	}
+}
+
+func TestPrincipal(t *testing.T) {
+	for s, want := range map[string]uint32{"0": 0, "1000": 1000, "root@localdomain": 0, "nobody": file.Unknown, "": file.Unknown, "-1": file.Unknown, "4294967296": file.Unknown} {
+		if id, named := principal(s); id != want || named != (want == file.Unknown) {
+			t.Errorf("%q: %d, %v", s, id, named)
+		}
+	}
+}
+
+// FuzzResults: no reply makes the decoders panic or go on for ever.
+func FuzzResults(f *testing.F) {
+	ops := []uint32{opGetattr, opGetFH, opOpen, opReaddir, opRead, opWrite, opClose, opCreate, opSetattr, opRename}
+	f.Add((&reply{}).only(opGetattr, status.Access))
+	r := &reply{}
+	r.op(opGetattr, status.OK)
+	bits(attrType, attrMode).encode(&r.Encoder)
+	r.Opaque([]byte{0, 0, 0, typeDirectory, 0, 0, 1, 0o355})
+	r.op(opGetFH, status.OK)
+	r.String("handle")
+	f.Add(r.done(status.OK))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for i := range ops {
+			for _, read := range []func(r *results) error{
+				(*results).end,
+				func(r *results) error { _, err := r.attr(); return err },
+				func(r *results) error { _, err := r.handle(); return err },
+				func(r *results) error { _, err := r.page(); return err },
+				func(r *results) error { _, err := r.open(); return err },
+				func(r *results) error { _, _, err := r.data(nil); return err },
+			} {
+				if r, err := parseResults(body, ops[i:]); err == nil {
+					_ = read(r) // any error is fine, a panic is not
+				}
+			}
+		}
+		_ = sequenceStatus(body)
+	})
+}
