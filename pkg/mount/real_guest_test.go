@@ -303,3 +303,111 @@ func TestUnmountOfAMountInUse(t *testing.T) {
 		t.Errorf("who has a file open cannot write any more: %v", err)
 	}
 }
+
+// restartServer restarts the guest's NFS server with these changes to the versions that it speaks, such as "-4.2".
+func restartServer(t *testing.T, versions string) {
+	t.Helper()
+	for _, step := range []struct{ file, text string }{
+		{"threads", "0"}, {"versions", versions}, {"threads", "8"}, {"v4_end_grace", "Y"},
+	} {
+		if err := os.WriteFile("/proc/fs/nfsd/"+step.file, []byte(step.text+"\n"), 0); err != nil && step.file != "v4_end_grace" {
+			t.Fatalf("writing %s to %s: %v", step.text, step.file, err)
+		}
+	}
+}
+
+// A server that speaks fewer versions gets the newest of them.
+func TestMountNegotiatesWithAnOlderServer(t *testing.T) {
+	t.Cleanup(func() { restartServer(t, "+3 +4.0 +4.1 +4.2") })
+	for _, tc := range []struct {
+		versions, option, want string
+	}{
+		{"-4.2", "", "4.1"}, {"-4.1 -4.2", "", "4.0"}, {"-4.1 -4.2", "vers=4.2", ""}, {"-4 -4.0 -4.1 -4.2", "", "3"}, {"-4 -4.0 -4.1 -4.2", "vers=4", ""},
+	} {
+		t.Run(tc.versions+" "+tc.option, func(t *testing.T) {
+			restartServer(t, tc.versions)
+			target := newTarget(t)
+			m := newMounter(t, Config{})
+			err := m.Mount(t.Context(), openExport(t, tc.option), target)
+			if tc.want == "" {
+				wantError(t, err, volume.ErrUnsupported, "none of the NFS versions")
+				mustBeUnmounted(t, target)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			mounts, err := mountsAt(target)
+			if err != nil || len(mounts) != 1 {
+				t.Fatalf("%d mounts, %v", len(mounts), err)
+			}
+			if got := optionOf(mounts[0].VFSOptions, "vers"); got != tc.want {
+				t.Errorf("version %s, want %s", got, tc.want)
+			}
+			if err := m.Unmount(t.Context(), target); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestUsageOfAMount(t *testing.T) {
+	target := newTarget(t)
+	m := newMounter(t, Config{})
+	mustMount(t, m, Source{Server: given(t, "NFS_TEST_SERVER"), Path: given(t, "NFS_TEST_EXPORT_SMALL")}, target)
+	empty, err := m.Usage(t.Context(), target)
+	if err != nil || empty.TotalBytes != 1<<20 || empty.TotalInodes == 0 {
+		t.Fatalf("%+v, %v", empty, err)
+	}
+	if err := os.WriteFile(filepath.Join(target, "half"), make([]byte, 512<<10), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	half, err := m.Usage(t.Context(), target)
+	if err != nil || half.UsedBytes-empty.UsedBytes != 512<<10 || half.UsedBytes+half.AvailableBytes != half.TotalBytes {
+		t.Errorf("%+v, then %+v, %v", empty, half, err)
+	}
+	if half.UsedInodes != empty.UsedInodes+1 {
+		t.Errorf("%d inodes, then %d", empty.UsedInodes, half.UsedInodes)
+	}
+}
+
+// Root has no special rights there, and the volume's directory may be closed to it: Usage answers all the same.
+func TestUsageOfASquashedExport(t *testing.T) {
+	target := newTarget(t)
+	m := newMounter(t, Config{})
+	mustMount(t, m, Source{Server: given(t, "NFS_TEST_SERVER"), Path: given(t, "NFS_TEST_EXPORT_SQUASH")}, target)
+	if u, err := m.Usage(t.Context(), target); err != nil || u.TotalBytes == 0 {
+		t.Errorf("%+v, %v", u, err)
+	}
+	if err := m.Unmount(t.Context(), target); err != nil {
+		t.Error(err)
+	}
+}
+
+// A mount made below a shared mount point, as kubelet's directory is for the node's container, appears in all its copies.
+func TestMountPropagates(t *testing.T) {
+	shared, copied := t.TempDir(), t.TempDir()
+	for _, step := range []struct {
+		source, target, fs string
+		flags              uintptr
+	}{
+		{"tmpfs", shared, "tmpfs", 0}, {"", shared, "", unix.MS_SHARED}, {shared, copied, "", unix.MS_BIND},
+	} {
+		if err := unix.Mount(step.source, step.target, step.fs, step.flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer unix.Unmount(shared, unix.MNT_DETACH)
+	defer unix.Unmount(copied, unix.MNT_DETACH)
+	m := newMounter(t, Config{})
+	mustMount(t, m, openExport(t), filepath.Join(shared, "target"))
+	if mounts, err := mountsAt(filepath.Join(copied, "target")); err != nil || len(mounts) != 1 {
+		t.Errorf("%d mounts in the copy, %v", len(mounts), err)
+	}
+	if err := m.Unmount(t.Context(), filepath.Join(shared, "target")); err != nil {
+		t.Error(err)
+	}
+	if mounts, err := mountsAt(filepath.Join(copied, "target")); err != nil || len(mounts) != 0 {
+		t.Errorf("%d mounts in the copy afterwards, %v", len(mounts), err)
+	}
+}

@@ -34,7 +34,8 @@ type worker struct {
 // startWorker starts a child, in a process group of its own, and waits until it is ready.
 func startWorker(ctx context.Context, command []string) (*worker, error) {
 	w := &worker{
-		cmd: exec.Command(command[0], command[1:]...), answers: make(chan answer), ended: make(chan struct{}), stderr: &tail{},
+		cmd:     exec.Command(command[0], command[1:]...), //nolint:noctx // it outlives the request; kill and retire end it
+		answers: make(chan answer), ended: make(chan struct{}), stderr: &tail{},
 	}
 	w.cmd.Env, w.cmd.Dir, w.cmd.Stderr = []string{}, "/", w.stderr
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -112,9 +113,11 @@ func (w *worker) kill() bool {
 }
 
 // retire lets an idle child end.
-func (w *worker) retire() bool {
+func (w *worker) retire() {
 	w.stdin.Close()
-	return w.wait(killPatience) || w.kill()
+	if !w.wait(killPatience) {
+		w.kill()
+	}
 }
 
 func (w *worker) wait(patience time.Duration) bool {
