@@ -12,9 +12,15 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/mount"
 )
 
+// TestMain is the mount helper too: a mounter starts its own program again, and here that is the test.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "mount-helper" {
+		os.Exit(mount.HelperMain(os.Stdin, os.Stdout))
+	}
 	routeLibraryLogs()
 	os.Exit(m.Run())
 }

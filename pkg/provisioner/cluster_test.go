@@ -2,7 +2,6 @@ package provisioner
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -152,7 +151,7 @@ func launch(t *testing.T, c *cluster, volumes Volumes, change ...func(*Config)) 
 	return k, func() error { cancel(); return <-done }
 }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()

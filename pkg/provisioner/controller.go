@@ -31,8 +31,9 @@ type Config struct {
 
 const (
 	defaultWorkers = 32
-	// callTimeout bounds one CreateVolume, DeleteVolume or saving of a PersistentVolume; all are repeated.
-	callTimeout = time.Minute
+	// callTimeout bounds one CreateVolume, DeleteVolume or saving of a PersistentVolume. All are repeated, and until the
+	// first has failed nobody is told that the server is silent.
+	callTimeout = 20 * time.Second
 	// stopGrace is how long running calls may go on after a stop. With what leader election leaves, 5 s between the
 	// renewal deadline and the end of the lease, no two processes work at once.
 	stopGrace = 5 * time.Second

@@ -204,11 +204,13 @@ func TestVolumeSurvivesThatItCannotBeSaved(t *testing.T) {
 }
 
 func TestFailedDeleteIsAnEventAndIsRetried(t *testing.T) {
+	looked := make(chan struct{})
 	var tries atomic.Int32
 	driver := &driverFake{remove: func(context.Context, *csi.DeleteVolumeRequest) error {
 		if tries.Add(1) == 1 {
 			return status.Error(codes.PermissionDenied, "the export is squashed: add no_root_squash")
 		}
+		<-looked
 		return nil
 	}}
 	c := newCluster(newClass("nfs", testDriver))
@@ -221,6 +223,7 @@ func TestFailedDeleteIsAnEventAndIsRetried(t *testing.T) {
 	if pv := c.volume(t, "pvc-uid-data"); len(pv.Finalizers) != 1 {
 		t.Errorf("finalizers %v while the directory is still there", pv.Finalizers)
 	}
+	close(looked)
 	c.gone(t, "pvc-uid-data")
 }
 

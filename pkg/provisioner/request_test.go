@@ -164,4 +164,7 @@ func TestReadable(t *testing.T) {
 			t.Errorf("%q is shown as %q", text, got)
 		}
 	}
+	if got := readable(status.Error(codes.DeadlineExceeded, "late")).Error(); !strings.Contains(got, "does not answer") || !strings.HasSuffix(got, "late") {
+		t.Errorf("a silent server is shown as %q", got)
+	}
 }

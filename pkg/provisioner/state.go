@@ -29,6 +29,9 @@ const maxMessage = 800
 // a server may hold any bytes, and the API takes only UTF-8.
 func readable(err error) error {
 	text := strings.ToValidUTF8(status.Convert(err).Message(), "?")
+	if status.Code(err) == codes.DeadlineExceeded {
+		text = "the NFS server does not answer, trying again: " + text
+	}
 	if len(text) > maxMessage {
 		end := maxMessage
 		for !utf8.RuneStart(text[end]) {
