@@ -31,7 +31,8 @@ manifests: ## render deploy/rbac, deploy/storageclass, deploy/manifests and the 
 ##@ The steps of `make test`
 .PHONY: lint unit test-nfs sanity test-chart e2e-smoke manifests-check
 lint: ## golangci-lint with the layering rules of .golangci.yml
-	tools/lint/run ./...
+	tools/lint/run
+	cd tools/lint && go test -count=1 .
 
 unit: ## what needs no server and no kernel, with the race detector for the packages
 	go test -race ./pkg/... ./cmd/...
@@ -42,12 +43,11 @@ test-nfs: ## the NFS client on go-nfs, on nfs-ganesha and on the kernel's nfsd
 	go test ./test/nfsserver/... ./test/conformance/...
 
 sanity: ## real mounts, and csi-sanity, under a kernel with NFS
-	go test -tags guest -exec "$(GUEST)" ./pkg/mount ./test/sanity
+	go test -tags guest -exec "$(GUEST)" ./pkg/mount ./test/conformance
+	test/sanity/run
 
 test-chart: manifests-check ## the chart, the committed manifests and the packaging tools
-	cd tools/helm && go test ./...
-	cd tools/image && go test ./...
-	cd test/images/mkimage && go test ./...
+	for module in tools/helm tools/image test/images/mkimage test/chart; do (cd $$module && go test -count=1 ./...) || exit 1; done
 
 manifests-check:
 	$$(tools/build render) -check
