@@ -9,29 +9,38 @@ import (
 	"time"
 )
 
-// idleTime is how long a child stays for the next request. Starting one costs more than most requests take.
-const idleTime = time.Minute
+const (
+	// idleTime is how long a child stays for the next request. Starting one costs more than most requests take.
+	idleTime = time.Minute
+	// eager is how many children are started for requests that come at once: more only take the processor from each other.
+	eager = 2
+	// stall is how long requests wait for a child, while none comes free, before another is started: the others hang.
+	stall = 50 * time.Millisecond
+)
 
-// pool lends workers. It starts them one at a time and only while somebody waits for one, since several that start at once
-// are slower than one that works for all; but one that hangs is never waited for.
+var errClosed = errors.New("the mounter is closed")
+
+// pool lends workers, few at a time as long as they do their work, and any number when they hang.
 type pool struct {
-	command  []string
-	log      *slog.Logger
+	command []string
+	log     *slog.Logger
+	closing context.Context // done when close is called
+	end     context.CancelCauseFunc
+	starts  sync.WaitGroup
+
 	mu       sync.Mutex
 	idle     []*worker
-	waiting  []chan loan
+	waiting  []chan loan // in the order they came
+	lent     int
+	free     time.Time // when a worker came free last
 	starting bool
-	starts   sync.WaitGroup
-	closing  context.Context // done when close is called
-	end      context.CancelCauseFunc
+	watching bool
 }
 
 type loan struct {
 	worker *worker
 	err    error
 }
-
-var errClosed = errors.New("the mounter is closed")
 
 func newPool(command []string, log *slog.Logger) *pool {
 	p := &pool{command: command, log: log}
@@ -48,7 +57,12 @@ func (p *pool) run(ctx context.Context, r request) error {
 	err = w.do(ctx, r)
 	if f := (*failure)(nil); err == nil || errors.As(err, &f) {
 		p.give(w)
-	} else if !w.kill() {
+		return err
+	}
+	p.mu.Lock()
+	p.lent--
+	p.mu.Unlock()
+	if !w.kill() {
 		p.log.WarnContext(ctx, "A killed mount helper has not ended yet", "pid", w.cmd.Process.Pid, "target", r.Target)
 	}
 	return err
@@ -58,30 +72,17 @@ func (p *pool) run(ctx context.Context, r request) error {
 func (p *pool) warm() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.idle) == 0 {
+	if len(p.idle) == 0 && p.lent < eager {
 		p.start()
 	}
 }
 
 // take lends the worker that is free first.
 func (p *pool) take(ctx context.Context) (*worker, error) {
-	p.mu.Lock()
-	for len(p.idle) > 0 {
-		w := p.idle[len(p.idle)-1]
-		p.idle = p.idle[:len(p.idle)-1]
-		if w.idle.Stop() && w.alive() {
-			p.mu.Unlock()
-			return w, nil
-		}
+	w, turn, err := p.takeOrWait()
+	if turn == nil {
+		return w, err
 	}
-	if p.closing.Err() != nil {
-		p.mu.Unlock()
-		return nil, errClosed
-	}
-	turn := make(chan loan, 1)
-	p.waiting = append(p.waiting, turn)
-	p.start()
-	p.mu.Unlock()
 	select {
 	case l := <-turn:
 		return l.worker, l.err
@@ -89,6 +90,26 @@ func (p *pool) take(ctx context.Context) (*worker, error) {
 		p.leave(turn)
 		return nil, context.Cause(ctx)
 	}
+}
+
+func (p *pool) takeOrWait() (*worker, chan loan, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.idle) > 0 {
+		w := p.idle[len(p.idle)-1]
+		p.idle = p.idle[:len(p.idle)-1]
+		if w.idle.Stop() && w.alive() {
+			p.lent++
+			return w, nil, nil
+		}
+	}
+	if p.closing.Err() != nil {
+		return nil, nil, errClosed
+	}
+	turn := make(chan loan, 1)
+	p.waiting = append(p.waiting, turn)
+	p.grow()
+	return nil, turn, nil
 }
 
 // leave stops waiting.
@@ -108,18 +129,23 @@ func (p *pool) leave(turn chan loan) {
 
 // give takes a worker back, for the next who waits.
 func (p *pool) give(w *worker) {
-	if !p.keep(w) {
+	p.mu.Lock()
+	p.lent--
+	kept := p.keep(w)
+	p.mu.Unlock()
+	if !kept {
 		w.retire()
 	}
 }
 
+// keep finds work for a worker that is free. p.mu is held.
 func (p *pool) keep(w *worker) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.free = time.Now()
 	switch {
 	case p.closing.Err() != nil:
 		return false
 	case len(p.waiting) > 0:
+		p.lent++
 		p.waiting[0] <- loan{worker: w}
 		p.waiting = p.waiting[1:]
 	default:
@@ -132,15 +158,39 @@ func (p *pool) keep(w *worker) bool {
 // drop retires a worker that is still idle.
 func (p *pool) drop(w *worker) {
 	p.mu.Lock()
-	i := slices.Index(p.idle, w)
-	if i >= 0 {
+	if i := slices.Index(p.idle, w); i >= 0 {
 		p.idle = slices.Delete(p.idle, i, i+1)
 	}
 	p.mu.Unlock()
 	w.retire()
 }
 
-// start starts a worker, and another as long as somebody waits. p.mu is held.
+// grow starts a worker for those who wait, at once while there are few, else when no worker comes free for a while. p.mu is
+// held.
+func (p *pool) grow() {
+	switch {
+	case len(p.waiting) == 0 || p.starting || p.watching || p.closing.Err() != nil:
+	case p.lent < eager:
+		p.start()
+	default:
+		p.watching = true
+		time.AfterFunc(stall, p.watch)
+	}
+}
+
+// watch looks whether the workers hang.
+func (p *pool) watch() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watching = false
+	if len(p.waiting) > 0 && time.Since(p.free) >= stall {
+		p.start()
+	} else {
+		p.grow()
+	}
+}
+
+// start starts a worker, one at a time. p.mu is held.
 func (p *pool) start() {
 	if p.starting || p.closing.Err() != nil {
 		return
@@ -148,25 +198,29 @@ func (p *pool) start() {
 	p.starting = true
 	p.starts.Go(func() {
 		w, err := startWorker(p.closing, p.command)
-		if err == nil {
-			p.give(w)
-		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.starting = false
-		if err != nil {
-			for _, turn := range p.waiting {
-				turn <- loan{err: err}
-			}
-			p.waiting = nil
-		}
-		if len(p.waiting) > 0 {
-			p.start()
+		if !p.started(w, err) {
+			w.retire()
 		}
 	})
 }
 
-// close retires the idle workers, and waits for those that start; the others retire when they are given back.
+// started hands a new worker to who waits, or tells them all why there is none.
+func (p *pool) started(w *worker, err error) (kept bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.starting = false
+	if err != nil {
+		for _, turn := range p.waiting {
+			turn <- loan{err: err}
+		}
+		p.waiting = nil
+		return true
+	}
+	defer p.grow()
+	return p.keep(w)
+}
+
+// close retires the idle workers, and waits for one that starts; the others retire when they are given back.
 func (p *pool) close() {
 	p.mu.Lock()
 	idle, waiting := p.idle, p.waiting
