@@ -64,7 +64,8 @@ func mountOverlay(packages string) error {
 		}
 	}
 	o := fmt.Sprintf("lowerdir=%s,upperdir=%s/upper,workdir=%s/work", lower, overlayDir, overlayDir)
-	if err := unix.Mount("overlay", overlayDir+"/all", "overlay", 0, o); err != nil {
+	// Setuid is off because files of the host's root are not root's when the runner is not root.
+	if err := unix.Mount("overlay", overlayDir+"/all", "overlay", unix.MS_NOSUID, o); err != nil {
 		return fmt.Errorf("mounting the overlay: %w", err)
 	}
 	return nil
