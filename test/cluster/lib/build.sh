@@ -31,6 +31,18 @@ build_kubernetes() {
 	build_go kubernetes "$flags"
 }
 
+# The helper of upstream's suites, from the same module.
+agnhost_binary() { echo "$CACHE/agnhost-$(key "$HERE"/kubernetes/{go.mod,go.sum} "$(go env GOVERSION)")"; }
+
+build_agnhost() {
+	local out
+	out=$(agnhost_binary)
+	[ ! -x "$out" ] || return 0
+	say "building agnhost (about 1 minute the first time)"
+	quietly build-agnhost env -C "$HERE/kubernetes" CGO_ENABLED=0 go build -mod=readonly -buildvcs=false -trimpath -ldflags "-s -w" -o "$out.new" k8s.io/kubernetes/test/images/agnhost
+	mv "$out.new" "$out"
+}
+
 build_coredns() {
 	[ ! -x "$(coredns_binary)" ] || return 0
 	say "building CoreDNS (about 1 minute the first time)"
@@ -144,15 +156,14 @@ seed_images() {
 prune() {
 	local d keep f
 	for d in "$CACHE_ROOT"/run/*/; do [ ! -d "$d" ] || return 0; done
-	keep="$(kubernetes_binary) $(coredns_binary) $(base_image) $(initrd)"
-	for f in "$CACHE"/{kubernetes,coredns,node,initrd}-*; do
+	keep="$(kubernetes_binary) $(coredns_binary) $(agnhost_binary) $(base_image) $(initrd) $(node_tree) $(server_tree) $(mariadb_tree)"
+	for f in "$CACHE"/{kubernetes,coredns,agnhost,node,initrd,tree}-*; do
 		[ ! -e "$f" ] || grep -qwF "$f" <<<"$keep" || rm -rf "$f"
 	done
 }
 
 # What images and nodes are made from. The network is busy with Debian while the processors are busy with Go.
 build_inputs() {
-	rm -rf "$CACHE/scratch"
 	(build_kernel && build_debian_tree node minbase "$NODE_PACKAGES" && build_image_trees) &
 	local trees=$!
 	build_kubernetes

@@ -58,7 +58,7 @@ wait_for() {
 # scratch : a new directory; what a failed build leaves there goes with the next build.
 scratch() { mkdir -p "$CACHE/scratch" && mktemp -d -p "$CACHE/scratch"; }
 
-lock_cache() { mkdir -p "$CACHE"; exec 8>"$CACHE/lock"; flock 8; }
+lock_cache() { mkdir -p "$CACHE"; exec 8>"$CACHE/lock"; flock 8; rm -rf "$CACHE/scratch"; }
 unlock_cache() { exec 8>&-; }
 lock_run() { mkdir -p "$CACHE_ROOT/run"; exec 9>"$CACHE_ROOT/run/.$CLUSTER.lock"; flock 9; }
 

@@ -17,18 +17,37 @@ build_image_trees() {
 image_set() {
 	case $1 in
 	node) echo pause busybox coredns nfs-server mariadb ;;
+	e2e) echo busybox nfs-server mariadb ;; # what the scenarios of test/e2e need elsewhere
+	conformance) echo e2e-busybox e2e-agnhost ;; # what the External.Storage suite runs, under upstream's names
 	*) fail "there is no image set \"$1\"" ;;
 	esac
 }
 
+# image_ref NAME : what pods call it.
+image_ref() {
+	case $1 in
+	e2e-*) echo "registry.k8s.io/e2e-test-images/${1#e2e-}:$(upstream_tag "${1#e2e-}")" ;;
+	*) echo "nfs-csi.test/$1:1" ;;
+	esac
+}
+
+# upstream_tag NAME : the tag that this release of the suite asks for; of several, the newest, which is listed last.
+upstream_tag() {
+	local source
+	source=$(cd "$HERE/kubernetes" && go list -m -f '{{.Dir}}' k8s.io/kubernetes)/test/utils/image/manifest.go
+	awk -F'"' -v name="$1" '/PromoterE2eRegistry/ && $2 == name { tag = $4 } END { print tag }' "$source"
+}
+
 # image_key NAME : what the image is made from. Cached files are named by their contents' hash: the name will do.
 image_key() {
-	local inputs=("$IMAGES/mkimage" "$(declare -f "fill_${1//-/_}" fill_busybox fill_base)" "$(basename "$(node_tree)")")
+	local inputs=("$IMAGES/mkimage" "$(declare -f "fill_${1//-/_}" fill_busybox fill_base)" "$(basename "$(server_tree)")")
 	case $1 in
 	coredns) inputs+=("$(basename "$(coredns_binary)")") ;;
-	nfs-server) inputs+=("$(basename "$(server_tree)")" "$IMAGES/nfs-server") ;;
+	nfs-server) inputs+=("$IMAGES/nfs-server") ;;
 	mariadb) inputs+=("$(basename "$(mariadb_tree)")" "$IMAGES/mariadb") ;;
 	pause) inputs+=("$IMAGES/pause") ;;
+	e2e-agnhost) inputs+=("$(kubernetes_version)" "$(basename "$(agnhost_binary)")") ;;
+	e2e-*) inputs+=("$(kubernetes_version)") ;;
 	esac
 	key "${inputs[@]}"
 }
@@ -38,6 +57,11 @@ image_tars() { local name; for name in $(image_set "$1"); do image_tar "$name"; 
 
 build_images() {
 	local name
+	build_image_trees
+	case $1 in
+	node) build_coredns ;;
+	conformance) build_agnhost ;;
+	esac
 	for name in $(image_set "$1"); do build_image "$name"; done
 	image_tars "$1"
 }
@@ -55,7 +79,7 @@ build_image() {
 	"fill_${name//-/_}" "$root"
 	(cd "$REPO" && CGO_ENABLED=0 go build -buildvcs=false -o "$CACHE/mkimage" ./test/images/mkimage)
 	rm -f "$CACHE/images/$name"-*.tar
-	"$CACHE/mkimage" -o "$out.new" "${flags[@]}" "nfs-csi.test/$name:1" "$root"
+	"$CACHE/mkimage" -o "$out.new" "${flags[@]}" "$(image_ref "$name")" "$root"
 	mv "$out.new" "$out"
 	rm -rf "$root"
 }
@@ -75,7 +99,7 @@ fill_pause() {
 fill_busybox() {
 	local applet
 	mkdir -p "$1/bin"
-	cp "$(node_tree)/bin/busybox" "$1/bin/busybox"
+	cp "$(server_tree)/bin/busybox" "$1/bin/busybox"
 	for applet in $("$1/bin/busybox" --list); do [ -e "$1/bin/$applet" ] || ln -s busybox "$1/bin/$applet"; done
 	flags=(-cmd sh)
 }
@@ -111,4 +135,12 @@ fill_mariadb() {
 		--user=mysql --cross-bootstrap --datadir=/usr/share/mariadb-initial --auth-root-authentication-method=normal --skip-test-db' sh "$1"
 	rm -f "$1"/usr/share/mariadb-initial/{ib_buffer_pool,ddl_recovery*.log}
 	flags=(-entrypoint /entrypoint -user 101:101)
+}
+
+fill_e2e_busybox() { fill_busybox "$1"; }
+
+fill_e2e_agnhost() {
+	fill_busybox "$1"
+	cp "$(agnhost_binary)" "$1/agnhost"
+	flags=(-entrypoint /agnhost -cmd pause)
 }

@@ -45,16 +45,22 @@ start_node() {
 		-device virtio-rng-pci
 }
 
-# wait_node N : until kubelet of this boot has reported Ready and the images that were loaded before are there.
+# wait_node N : until kubelet of this boot has reported Ready.
 wait_node() {
-	local n=$1 deadline=$((SECONDS + 300)) tar
+	local n=$1 deadline=$((SECONDS + 300))
 	say "waiting for node $n"
 	until inside kubectl get node "node$n" -o "jsonpath={.status.conditions[?(@.type=='Ready')].status} {.status.nodeInfo.bootID}" 2>/dev/null | grep -qxF "True $(node_boot "$n")"; do
 		running "node$n" || fail "node $n stopped: see $RUN/log/node$n.log and $RUN/log/node$n.console"
 		[ $SECONDS -lt $deadline ] || fail "node $n is not Ready after 300 s: see $RUN/log/node$n.console, and: $0 node $n 'tail /var/log/kubelet.log'"
 		sleep 0.3
 	done
-	for tar in "$RUN"/loaded/*; do [ ! -e "$tar" ] || load_into "$n" "$tar"; done
+}
+
+# wait_fresh_node N : the same for a node with a new disk, which then gets the images that were loaded into the others.
+wait_fresh_node() {
+	local tar
+	wait_node "$1"
+	for tar in "$RUN"/loaded/*; do [ ! -e "$tar" ] || load_into "$1" "$tar"; done
 }
 
 node_boot() { on_node "$1" cat /proc/sys/kernel/random/boot_id 2>/dev/null </dev/null || echo none; }
@@ -85,17 +91,19 @@ node_reset() {
 	check_node "$1"
 	stop "node$1"
 	start_node "$1" fresh
-	wait_node "$1"
+	wait_fresh_node "$1"
 }
 
 # load_images TAR... : into every running node, and again into nodes that are made or reset later.
 load_images() {
-	local tar n pids=()
+	local tar name n pids=()
 	[ $# -gt 0 ] || fail "load needs the path of an image tar"
 	mkdir -p "$RUN/loaded"
 	for tar in "$@"; do
 		[ -r "$tar" ] || fail "no such file: $tar"
-		cp --reflink=auto "$tar" "$RUN/loaded/$(basename "$tar")"
+		name=$(basename "$tar")
+		rm -f "$RUN/loaded/${name%-*}"-*.tar # earlier builds of the same image: their names end in another key
+		cp --reflink=auto "$tar" "$RUN/loaded/$name"
 	done
 	for n in $(seq "$MAX_NODES"); do
 		running "node$n" || continue
@@ -112,7 +120,7 @@ load_into() {
 	nsenter --net="/run/netns/$NETNS" -- "$(node_tree)/bin/busybox" nc -l -p "$port" <"$tar" >/dev/null &
 	server=$!
 	wait_for 5 "image server" inside bash -c "ss -Hltn 'sport = :$port' | grep -q ."
-	on_node "$n" "exec bash -c 'ctr -n k8s.io images import - </dev/tcp/$HOST_IP/$port'" >/dev/null || status=1
+	on_node "$n" "exec bash -c 'ctr -n k8s.io images import - </dev/tcp/$HOST_IP/$port'" >/dev/null </dev/null || status=1
 	kill $server 2>/dev/null || true
 	wait $server 2>/dev/null || true
 	return $status
