@@ -136,7 +136,7 @@ seed_images() {
 	local tree=$1 dir pid tar
 	dir=$(scratch)
 	printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >"$dir/config.toml"
-	PATH=$tree/usr/bin:$tree/usr/sbin:$PATH "$tree/usr/bin/containerd" --config "$dir/config.toml" --root "$tree/var/lib/containerd" --state "$dir/state" --address "$dir/socket" >"$CACHE/log/seed.log" 2>&1 </dev/null 8>&- 9>&- &
+	PATH=$tree/usr/bin:$tree/usr/sbin:$PATH setpriv --pdeathsig TERM "$tree/usr/bin/containerd" --config "$dir/config.toml" --root "$tree/var/lib/containerd" --state "$dir/state" --address "$dir/socket" >"$CACHE/log/seed.log" 2>&1 </dev/null 8>&- 9>&- &
 	pid=$!
 	local ctr=("$tree/usr/bin/ctr" -a "$dir/socket" -n k8s.io)
 	local deadline=$((SECONDS + 60))
