@@ -1,10 +1,12 @@
 package nfs
 
 import (
+	"bytes"
 	"context"
-	"slices"
+	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
 )
 
@@ -46,16 +48,39 @@ func (f *FS) settleSymlink(ctx context.Context, target string, path []string, er
 	return err
 }
 
-// settleCreate takes a file with exactly our content for our own; an empty file could be anybody's.
-func (f *FS) settleCreate(ctx context.Context, path []string, data []byte, err error) error {
-	if !status.MaybeOurs(err, "OPEN") || len(data) == 0 {
+// settleCreate takes a file with exactly our content for our own, and makes a shorter one of ours again: a server that
+// crashed in between leaves such. It waits before it believes that nobody is writing it just now. Of an empty file that
+// should be empty nothing can be said.
+func (f *FS) settleCreate(ctx context.Context, path []string, data []byte, mode uint32, err error) error {
+	if !status.MaybeOurs(err, "OPEN", "CREATE") || len(data) == 0 {
 		return err
 	}
-	if got, look := f.client.ReadFile(ctx, &f.cred, path, int64(len(data))); look == nil && slices.Equal(got, data) {
-		return nil
+	for look := 1; look <= looks; look++ {
+		attr, failed := f.client.Getattr(ctx, &f.cred, path)
+		if failed != nil || attr.Type != 0 || !f.ours(attr, file.Set{UID: -1}) {
+			return err
+		}
+		got, failed := f.client.ReadFile(ctx, &f.cred, path, int64(len(data)))
+		if failed != nil || !bytes.HasPrefix(data, got) {
+			return err
+		}
+		if len(got) == len(data) {
+			return nil
+		}
+		if rpc.Sleep(ctx, lookPause) != nil {
+			return err
+		}
 	}
-	return err
+	if failed := f.client.Remove(ctx, &f.cred, path); failed != nil {
+		return err
+	}
+	return f.client.CreateFile(ctx, &f.cred, path, data, mode)
 }
+
+const (
+	looks     = 4 // at a file that is shorter than it should be
+	lookPause = 100 * time.Millisecond
+)
 
 // settleRemove takes a name that is gone for removed by us.
 func settleRemove(err error) error {

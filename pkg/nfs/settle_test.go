@@ -22,16 +22,28 @@ type afterwards struct {
 	attr    *file.Attr // of what is under the name, nil for nothing
 	entries int
 	content string // of the file or link
+	removed bool
 	set     []file.Set
 }
 
 func (a *afterwards) Mkdir(context.Context, *rpc.Credential, []string, file.Set) error { return a.err }
 func (a *afterwards) Symlink(context.Context, *rpc.Credential, string, []string) error { return a.err }
-func (a *afterwards) CreateFile(context.Context, *rpc.Credential, []string, []byte, uint32) error {
+func (a *afterwards) CreateFile(_ context.Context, _ *rpc.Credential, _ []string, data []byte, _ uint32) error {
+	if a.removed {
+		a.content = string(data)
+		return nil
+	}
 	return a.err
 }
 func (a *afterwards) Rename(context.Context, *rpc.Credential, []string, []string) error { return a.err }
-func (a *afterwards) Remove(context.Context, *rpc.Credential, []string) error           { return a.err }
+
+// Remove succeeds for what is half written.
+func (a *afterwards) Remove(context.Context, *rpc.Credential, []string) error {
+	if a.removed = a.content != ""; a.removed {
+		return nil
+	}
+	return a.err
+}
 
 func (a *afterwards) Getattr(context.Context, *rpc.Credential, []string) (file.Attr, error) {
 	if a.attr == nil {
@@ -85,9 +97,13 @@ func TestSettle(t *testing.T) {
 		{"on the way", mkdir, "LOOKUP", status.Exist, afterwards{attr: dir(uid)}, false},
 		{"linked", symlink, "SYMLINK", status.Exist, afterwards{content: "target"}, true},
 		{"another link", symlink, "CREATE", status.Exist, afterwards{content: "other"}, false},
-		{"written", create, "OPEN", status.Exist, afterwards{content: "data"}, true},
-		{"another file", create, "OPEN", status.Exist, afterwards{content: "dat"}, false},
-		{"empty", empty, "OPEN", status.Exist, afterwards{}, false},
+		{"written", create, "OPEN", status.Exist, afterwards{attr: &file.Attr{UID: uid}, content: "data"}, true},
+		{"half written", create, "CREATE", status.Exist, afterwards{attr: &file.Attr{UID: uid}, content: "da"}, true},
+		{"nobody there", create, "OPEN", status.Exist, afterwards{}, false},
+		{"another's file", create, "OPEN", status.Exist, afterwards{attr: &file.Attr{UID: other}, content: "data"}, false},
+		{"another file", create, "OPEN", status.Exist, afterwards{attr: &file.Attr{UID: uid}, content: "date"}, false},
+		{"a directory", create, "OPEN", status.Exist, afterwards{attr: dir(uid)}, false},
+		{"empty", empty, "OPEN", status.Exist, afterwards{attr: &file.Attr{UID: uid}}, false},
 		{"moved", rename, "RENAME", status.NoEnt, afterwards{attr: dir(uid)}, true},
 		{"moved nowhere", rename, "RENAME", status.NoEnt, afterwards{}, false},
 		{"not moved", rename, "RENAME", status.Access, afterwards{attr: dir(uid)}, false},
@@ -103,6 +119,9 @@ func TestSettle(t *testing.T) {
 			f := &FS{client: &a, cred: rpc.Credential{UID: uid}, observe: func(string, time.Duration, error) {}}
 			if err := tt.do(f); (err == nil) != (tt.ours && resent) || err != nil && !errors.Is(err, a.err) {
 				t.Errorf("%s, resent %v: %v", tt.name, resent, err)
+			}
+			if a.removed && a.content != "data" {
+				t.Errorf("%s: %q was left", tt.name, a.content)
 			}
 			if tt.op == "MKDIR" && tt.ours && resent && (len(a.set) != 1 || *a.set[0].Mode != 0o770) {
 				t.Errorf("%s: set %v", tt.name, a.set)

@@ -32,21 +32,6 @@ func open(t *testing.T, c nfs.Config) *nfs.FS {
 
 var versions = []nfs.Version{nfs.V42, nfs.V41, nfs.V3}
 
-func TestGanesha(t *testing.T) {
-	g := nfsserver.StartGanesha(t)
-	for _, v := range versions {
-		for name, export := range map[string]string{"no_root_squash": g.Export, "root_squash": g.Squashed} {
-			t.Run("v"+v.String()+"/"+name, func(t *testing.T) {
-				nfstest.Run(t, func(t *testing.T) nfstest.FS {
-					return open(t, nfs.Config{
-						Server: g.Host, Export: export, Versions: []nfs.Version{v}, ActAsOwner: true, Dial: g.Dial,
-					})
-				})
-			})
-		}
-	}
-}
-
 // TestEnvironment runs against the servers of NFS_TEST_SERVER, of which there may be none.
 func TestEnvironment(t *testing.T) {
 	servers, err := nfsserver.FromEnv()
@@ -66,11 +51,4 @@ func TestEnvironment(t *testing.T) {
 			nfstest.Run(t, func(t *testing.T) nfstest.FS { return open(t, c) })
 		})
 	}
-}
-
-func TestGoNFS(t *testing.T) {
-	g := nfsserver.StartGoNFS(t)
-	nfstest.Run(t, func(t *testing.T) nfstest.FS {
-		return open(t, nfs.Config{Server: g.Host, Export: g.Export, Port: g.Port, MountPort: g.Port, Versions: []nfs.Version{nfs.V3}})
-	}, nfstest.NoSpecialBits, nfstest.VagueErrors)
 }

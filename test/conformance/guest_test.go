@@ -1,3 +1,5 @@
+//go:build guest
+
 package conformance
 
 import (
@@ -11,12 +13,17 @@ import (
 	"testing"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs"
+	"github.com/nfs-csi/nfs-csi/test/nfsserver"
 )
 
-// guestExport returns an export that test/guest offers, for the tests of the kernel's server, which only run there.
-func guestExport(variable string) (nfs.Config, bool) {
+// guestExport returns an export that test/guest offers.
+func guestExport(t *testing.T, variable string) nfs.Config {
+	t.Helper()
 	export := os.Getenv(variable)
-	return nfs.Config{Server: os.Getenv("NFS_TEST_SERVER"), Export: export}, export != ""
+	if export == "" {
+		t.Fatalf("%s is not set: run this in test/guest with --nfsd", variable)
+	}
+	return nfs.Config{Server: os.Getenv(nfsserver.Variable), Export: export}
 }
 
 // TestKernelRefuses asks the kernel's server for what it does not give us.
@@ -37,10 +44,7 @@ func TestKernelRefuses(t *testing.T) {
 		{"read-only for volumes", "NFS_TEST_EXPORT_READONLY", "", nil, nfs.ErrRefused, "read-write"},
 	} {
 		for _, v := range versions {
-			c, ok := guestExport(tt.variable)
-			if !ok {
-				continue
-			}
+			c := guestExport(t, tt.variable)
 			c.Versions, c.Dial, c.Export = []nfs.Version{v}, tt.dial, c.Export+tt.below
 			c.Export = strings.Replace(c.Export, "/open/..", "", 1)
 			c.ActAsOwner = true
@@ -61,11 +65,8 @@ func TestKernelRefuses(t *testing.T) {
 
 // TestKernelFull fills an export: the error says so, and no half file is left.
 func TestKernelFull(t *testing.T) {
-	c, ok := guestExport("NFS_TEST_EXPORT_SMALL")
+	c := guestExport(t, "NFS_TEST_EXPORT_SMALL")
 	for _, v := range versions {
-		if !ok {
-			break
-		}
 		c.Versions = []nfs.Version{v}
 		f := open(t, c)
 		for _, size := range []int{2 << 20, 5 << 20} {
@@ -76,5 +77,16 @@ func TestKernelFull(t *testing.T) {
 				t.Errorf("v%v: half a file is left: %v", v, err)
 			}
 		}
+	}
+}
+
+// TestKernelCutConnections breaks connections to the kernel's server in the middle of everything.
+func TestKernelCutConnections(t *testing.T) {
+	for _, v := range versions {
+		t.Run("v"+v.String(), func(t *testing.T) {
+			c := guestExport(t, "NFS_TEST_EXPORT")
+			c.Versions = []nfs.Version{v}
+			cutConnections(t, c)
+		})
 	}
 }

@@ -148,7 +148,7 @@ func (c *Client) Mkdir(ctx context.Context, cred *rpc.Credential, path []string,
 func (c *Client) undo(ctx context.Context, cred *rpc.Credential, p procedure, dir file.Handle, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	c.call(ctx, cred, p, dir, diropargs(name)) // a failure leaves what the caller's error tells of
+	_, _ = c.call(ctx, cred, p, dir, diropargs(name)) // a failure leaves what the caller's error tells of
 }
 
 // Symlink makes a link.

@@ -117,39 +117,33 @@ func (c *Client) createExclusive(ctx context.Context, cred *rpc.Credential, dir 
 		return "", err
 	}
 	h, _, err := c.made(ctx, cred, d, dir, name)
-	if err == nil {
-		_, err = c.setattr(ctx, cred, h, set, timeServer)
-	}
 	if err != nil {
+		return "", err
+	}
+	if _, err = c.setattr(ctx, cred, h, set, timeServer); err != nil {
 		c.undo(ctx, cred, procRemove, dir, name)
 	}
 	return h, err
 }
 
-// createGuarded is for servers without exclusive creation. A repeated request takes an empty file of ours for its own.
+// createGuarded is for servers without exclusive creation.
 func (c *Client) createGuarded(ctx context.Context, cred *rpc.Credential, dir file.Handle, name string, set file.Set) (file.Handle, error) {
 	d, err := c.call(ctx, cred, procCreate, dir, func(e *xdr.Encoder) {
 		e.String(name)
 		e.Uint32(createGuarded)
 		encodeSet(e, set, timeKeep)
 	})
-	var h file.Handle
-	var a file.Attr
-	switch {
-	case err == nil:
-		h, a, err = c.made(ctx, cred, d, dir, name)
-	case status.MaybeOurs(err, "CREATE"):
-		exist := err
-		if h, a, err = c.lookup(ctx, cred, dir, name); err != nil || a.Type != 0 || a.Size != 0 || a.UID != cred.UID {
-			return "", exist
-		}
-	default:
+	if err != nil {
 		return "", err
 	}
-	if err == nil && a.Mode != *set.Mode {
-		_, err = c.setattr(ctx, cred, h, set, timeKeep)
-	}
+	h, a, err := c.made(ctx, cred, d, dir, name)
 	if err != nil {
+		return "", err
+	}
+	if a.Mode == *set.Mode {
+		return h, nil
+	}
+	if _, err = c.setattr(ctx, cred, h, set, timeKeep); err != nil {
 		c.undo(ctx, cred, procRemove, dir, name)
 	}
 	return h, err

@@ -40,62 +40,62 @@ func rawCompound(minor uint32) *compound {
 	return c
 }
 
-func (c *compound) op(n uint32) {
-	c.ops = append(c.ops, n)
-	c.Uint32(n)
-	c.Fill(c.count, uint32(len(c.ops)))
+func (b *compound) op(n uint32) {
+	b.ops = append(b.ops, n)
+	b.Uint32(n)
+	b.Fill(b.count, uint32(len(b.ops)))
 }
 
 // change is op for what must not be done twice.
-func (c *compound) change(n uint32) {
-	if c.fatal < 0 {
-		c.fatal = len(c.ops)
+func (b *compound) change(n uint32) {
+	if b.fatal < 0 {
+		b.fatal = len(b.ops)
 	}
-	c.op(n)
+	b.op(n)
 }
 
 // repeatable tells whether failing at index i left everything as it was.
-func (c *compound) repeatable(i int) bool { return c.fatal < 0 || i <= c.fatal }
+func (b *compound) repeatable(i int) bool { return b.fatal < 0 || i <= b.fatal }
 
 // sequence fills in SEQUENCE. The reply is cached by the server where the compound changes something.
-func (c *compound) sequence(session [sessionIDSize]byte, seq, slot, highest uint32) {
-	a := c.B[c.seq : c.seq+sequenceArgs]
+func (b *compound) sequence(session [sessionIDSize]byte, seq, slot, highest uint32) {
+	a := b.B[b.seq : b.seq+sequenceArgs]
 	copy(a, session[:])
 	binary.BigEndian.PutUint32(a[16:], seq)
 	binary.BigEndian.PutUint32(a[20:], slot)
 	binary.BigEndian.PutUint32(a[24:], highest)
 	a[31] = 0
-	if c.fatal >= 0 {
+	if b.fatal >= 0 {
 		a[31] = 1
 	}
 }
 
-func (c *compound) putFH(h file.Handle) {
-	c.op(opPutFH)
-	c.String(string(h))
+func (b *compound) putFH(h file.Handle) {
+	b.op(opPutFH)
+	b.String(string(h))
 }
 
-func (c *compound) lookup(names []string) {
+func (b *compound) lookup(names []string) {
 	for _, name := range names {
-		c.op(opLookup)
-		c.String(name)
+		b.op(opLookup)
+		b.String(name)
 	}
 }
 
-func (c *compound) getattr(b bitmap) {
-	c.op(opGetattr)
-	b.encode(&c.Encoder)
+func (b *compound) getattr(want bitmap) {
+	b.op(opGetattr)
+	want.encode(&b.Encoder)
 }
 
-func (c *compound) setattr(set file.Set, size *uint64) {
-	c.op(opSetattr)
-	c.Fixed(make([]byte, 16)) // anonymous stateid
-	encodeSet(&c.Encoder, set, size)
+func (b *compound) setattr(set file.Set, size *uint64) {
+	b.op(opSetattr)
+	b.Fixed(make([]byte, 16)) // anonymous stateid
+	encodeSet(&b.Encoder, set, size)
 }
 
-func (c *compound) remove(name string) {
-	c.change(opRemove)
-	c.String(name)
+func (b *compound) remove(name string) {
+	b.change(opRemove)
+	b.String(name)
 }
 
 // results takes the replies of a compound's operations one after the other.

@@ -162,7 +162,7 @@ func (c *Client) Rename(ctx context.Context, cred *rpc.Credential, from, to []st
 
 // occupied says what NFS4ERR_EXIST means for a target: RFC 8881 section 18.26.3 has it stand for several things.
 func (c *Client) occupied(ctx context.Context, cred *rpc.Credential, to []string, exist error) error {
-	page, _, err := c.list(ctx, cred, to, file.Cookie{})
+	page, err := c.List(ctx, cred, to, file.Cookie{})
 	if err == nil && len(page.Entries) > 0 {
 		return &status.Error{Version: 4, Op: "RENAME", Code: status.NotEmpty}
 	}
@@ -170,42 +170,39 @@ func (c *Client) occupied(ctx context.Context, cred *rpc.Credential, to []string
 }
 
 // List returns one page of the directory at path.
-func (c *Client) List(ctx context.Context, cred *rpc.Credential, path []string, from file.Cookie) (file.Page, error) {
-	page, _, err := c.list(ctx, cred, path, from)
-	return page, err
-}
-
-func (c *Client) list(ctx context.Context, cred *rpc.Credential, path []string, from file.Cookie) (page file.Page, a *attributes, err error) {
+func (c *Client) List(ctx context.Context, cred *rpc.Credential, path []string, from file.Cookie) (page file.Page, err error) {
 	for range vanishing {
-		page, a, err = c.listOnce(ctx, cred, path, from)
-		if a == nil || !status.Is(err, status.NoEnt) {
+		var there bool
+		page, there, err = c.list(ctx, cred, path, from)
+		if !there || !status.Is(err, status.NoEnt) {
 			break
 		}
 	}
-	return page, a, err
+	return page, err
 }
 
 // vanishing is how often a listing is tried when the directory exists and yet READDIR answers NFS4ERR_NOENT: ganesha does
 // so when a name goes away under it.
 const vanishing = 8
 
-func (c *Client) listOnce(ctx context.Context, cred *rpc.Credential, path []string, from file.Cookie) (file.Page, *attributes, error) {
+// list also tells whether there is a directory at path.
+func (c *Client) list(ctx context.Context, cred *rpc.Credential, path []string, from file.Cookie) (page file.Page, there bool, err error) {
 	r, err := c.call(ctx, cred, path, func(b *compound) {
 		b.getattr(statBits)
 		c.readdir(b, from, listBits)
 	})
 	if err != nil {
-		return file.Page{}, nil, err
+		return page, false, err
 	}
 	a, err := r.attr()
 	if err != nil {
-		return file.Page{}, nil, err
+		return page, false, err
 	}
 	if !a.IsDir() {
-		return file.Page{}, nil, &status.Error{Version: 4, Op: "READDIR", Code: status.NotDir}
+		return page, false, &status.Error{Version: 4, Op: "READDIR", Code: status.NotDir}
 	}
-	page, err := r.page()
-	return page, a, err
+	page, err = r.page()
+	return page, true, err
 }
 
 const (

@@ -65,7 +65,7 @@ func (c *Client) ReadFile(ctx context.Context, cred *rpc.Credential, path []stri
 
 // readable refuses what is not a regular file of at most limit bytes.
 func readable(a *file.Attr, limit int64) error {
-	code := status.OK
+	var code status.Code
 	switch {
 	case a.IsDir():
 		code = status.IsDir

@@ -71,7 +71,7 @@ func (s *session) acquire(ctx context.Context) (*slot, error) {
 	case <-s.over:
 		return nil, errOver
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("waiting for a free slot of the session: %w", ctx.Err())
 	}
 }
 
@@ -134,7 +134,7 @@ func (c *Client) send(ctx context.Context, s *session, sl *slot, q *request) ([]
 				err = reply.Err
 			case <-ctx.Done():
 				c.abandon(s, sl, q, done)
-				return nil, ctx.Err()
+				return nil, fmt.Errorf("waiting for the server's answer: %w", ctx.Err())
 			}
 		}
 		if tries == maxTries {

@@ -101,7 +101,7 @@ func (c *Conn) Call(ctx context.Context, r *Request) ([]byte, error) {
 		c.mu.Lock()
 		delete(c.pending, xid)
 		c.mu.Unlock()
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("waiting for the server's answer: %w", ctx.Err())
 	}
 }
 

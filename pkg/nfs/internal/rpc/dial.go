@@ -17,7 +17,7 @@ var ErrUnreachable = errors.New("server is not reachable")
 // Source ports that servers take for a sign of root; below 600 too many well-known services live.
 const (
 	lowestReserved, highestReserved = 600, 1023
-	reservedTries                   = 24
+	reservedTries                   = highestReserved - lowestReserved + 1
 )
 
 // Dialer makes connections to one server.

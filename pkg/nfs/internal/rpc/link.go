@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 )
@@ -89,32 +90,35 @@ func (l *Link) reconnect(f *flight) {
 	l.conn.Close() // nobody else replaces it during a flight
 	ctx, cancel := context.WithTimeout(l.ctx, l.window)
 	defer cancel()
-	var conn *Conn
-	var err error
-	for pause := firstPause; conn == nil; pause = min(2*pause, lastPause) {
-		nc, dialed := l.dialer.Connect(ctx)
-		if dialed == nil {
-			conn = NewConn(nc, l.silence)
-			break
-		}
-		if err == nil || ctx.Err() == nil {
-			err = dialed
-		}
-		if Sleep(ctx, pause) != nil {
-			break
-		}
-	}
+	nc, err := l.dial(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.flight = nil
-	if conn != nil {
-		l.conn, err = conn, nil
+	if err == nil {
+		l.conn = NewConn(nc, l.silence)
 	}
 	if l.closed {
 		err = errClosed
 	}
-	f.conn, f.err = conn, err
+	f.conn, f.err = l.conn, err
 	close(f.done)
+}
+
+// dial tries until ctx ends, and then tells why the last whole attempt did not succeed.
+func (l *Link) dial(ctx context.Context) (net.Conn, error) {
+	var last error
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		nc, err := l.dialer.Connect(ctx)
+		if err == nil {
+			return nc, nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
+		if Sleep(ctx, pause) != nil {
+			return nil, last
+		}
+	}
 }
 
 // Call sends a call until a reply comes. resent tells that the server may have seen it more than once. Before a
