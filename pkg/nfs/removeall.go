@@ -16,8 +16,8 @@ import (
 
 // RemoveAll takes away a tree; nil when there is none. Many requests are in flight at once, and memory is bounded by
 // pages of directories, not by the size of the tree. Links are removed, never followed; a directory that is another file
-// system is left alone and an error (syscall.EXDEV). Below name, but never at it or above, directories that refuse us
-// are emptied as their owner, so that data of any user can be removed from an export that squashes root.
+// system is left alone and an error (syscall.EXDEV). Directories of the tree that refuse us are emptied as their owner,
+// so that data of any user can be removed from an export that squashes root; the tree's own name is removed by us alone.
 func (f *FS) RemoveAll(ctx context.Context, name string) error {
 	path, err := splitNew(name)
 	return f.call(ctx, "removeall", err, func() error { return f.removeAll(ctx, path) }, name)
@@ -62,7 +62,7 @@ func (f *FS) empty(ctx context.Context, handle file.Handle, attr file.Attr) erro
 		client: f.client, base: f.cred, fsid: attr.FSID, batch: names,
 		calls: make(chan struct{}, calls), starts: make(chan struct{}, 2*calls), helpers: make(chan struct{}, 2*calls),
 	}
-	return w.dir(ctx, "", handle, attr)
+	return w.dir(ctx, ".", handle, attr)
 }
 
 // walker empties one tree.
@@ -193,7 +193,7 @@ func (w *walker) entry(ctx context.Context, d *directory, e *file.Entry) error {
 }
 
 func (d *directory) child(name string) string {
-	if d.name == "" {
+	if d.name == "." {
 		return name
 	}
 	return d.name + "/" + name
@@ -256,10 +256,11 @@ func (d *directory) retry(ctx context.Context, w *walker, refusedAt int) (bool, 
 	return true, nil
 }
 
-// toOwner switches to the directory's owner, whose groups we do not know.
+// toOwner switches to the directory's owner, whose groups we do not know. Root is no step up: either we are root, or the
+// server squashes it.
 func (d *directory) toOwner() {
 	d.step = asOwner
-	if !d.attr.OwnerNamed && d.attr.UID != d.cred.UID {
+	if !d.attr.OwnerNamed && d.attr.UID != 0 && d.attr.UID != d.cred.UID {
 		d.cred = rpc.Credential{UID: d.attr.UID, GID: d.attr.GID}
 	}
 }

@@ -89,7 +89,7 @@ func (g *grove) open(cred *rpc.Credential, dir file.Handle) (*node, error) {
 	switch {
 	case n == nil:
 		return nil, fail("PUTFH", status.Stale)
-	case dir == "", cred.UID == 0 && !g.squash, cred.UID != 0 && cred.UID == n.attr.UID && n.attr.Mode&0o700 == 0o700:
+	case dir == "", cred.UID == 0 && !g.squash, cred.UID != 0 && n.attr.Mode == 0o777, cred.UID != 0 && cred.UID == n.attr.UID && n.attr.Mode&0o700 == 0o700:
 		return n, nil
 	}
 	return nil, fail("ACCESS", status.Access)
@@ -244,12 +244,16 @@ func TestRemoveAllRefused(t *testing.T) {
 	g := &grove{squash: true}
 	g.plant(1000, 0o755, "t/")
 	g.plant(0, 0o755, "t/roots/", "t/roots/file")
+	g.plant(0, 0o777, "t/open/", "t/open/file")
 	err := g.fs(1000).RemoveAll(t.Context(), "t")
 	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), `"roots"`) {
 		t.Errorf("got %v", err)
 	}
 	if g.nodes["t/roots/file"] == nil {
 		t.Error("removed all the same")
+	}
+	if g.nodes["t/open/file"] != nil {
+		t.Error("what root lets everybody remove is still there")
 	}
 }
 

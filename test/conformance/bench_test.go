@@ -9,17 +9,22 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs"
 	"github.com/nfs-csi/nfs-csi/test/nfsserver"
 )
 
-// bench opens the plain export of a ganesha with each version.
-func bench(b *testing.B, run func(b *testing.B, f *nfs.FS)) {
+// bench opens the plain export of a ganesha, so far away, with each version.
+func bench(b *testing.B, delay time.Duration, run func(b *testing.B, f *nfs.FS)) {
 	g := nfsserver.StartGanesha(b)
+	dial := g.Dial
+	if delay > 0 {
+		dial = nfsserver.Delayed(g.Dial, delay)
+	}
 	for _, v := range versions {
 		b.Run("v"+v.String(), func(b *testing.B) {
-			f, err := nfs.Open(b.Context(), nfs.Config{Server: g.Host, Export: g.Export, Versions: []nfs.Version{v}, Dial: g.Dial})
+			f, err := nfs.Open(b.Context(), nfs.Config{Server: g.Host, Export: g.Export, Versions: []nfs.Version{v}, Dial: dial})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -43,7 +48,7 @@ func (n *names) in(f *nfs.FS) string { return fmt.Sprintf("bench-%v/%d", f.Versi
 
 func BenchmarkMkdir(b *testing.B) {
 	var n names
-	bench(b, func(b *testing.B, f *nfs.FS) {
+	bench(b, 0, func(b *testing.B, f *nfs.FS) {
 		b.Run("serial", func(b *testing.B) {
 			for b.Loop() {
 				if err := f.Mkdir(b.Context(), n.in(f), 0o777, -1, -1); err != nil {
@@ -68,7 +73,7 @@ func BenchmarkMkdir(b *testing.B) {
 func BenchmarkCreateFile(b *testing.B) {
 	var n names
 	data := make([]byte, 512)
-	bench(b, func(b *testing.B, f *nfs.FS) {
+	bench(b, 0, func(b *testing.B, f *nfs.FS) {
 		for b.Loop() {
 			if err := f.CreateFile(b.Context(), n.in(f), data, 0o644); err != nil {
 				b.Fatal(err)
@@ -78,13 +83,21 @@ func BenchmarkCreateFile(b *testing.B) {
 }
 
 // BenchmarkRemoveAll removes 20,000 files in 200 directories.
-func BenchmarkRemoveAll(b *testing.B) {
+func BenchmarkRemoveAll(b *testing.B) { benchRemoveAll(b, 200, 100, 0) }
+
+// BenchmarkRemoveAllFar does so where the server is 1 ms away.
+func BenchmarkRemoveAllFar(b *testing.B) { benchRemoveAll(b, 200, 100, time.Millisecond) }
+
+// BenchmarkRemoveAllWide removes 20,000 files in one directory.
+func BenchmarkRemoveAllWide(b *testing.B) { benchRemoveAll(b, 1, 20_000, 0) }
+
+func benchRemoveAll(b *testing.B, dirs, files int, delay time.Duration) {
 	var n names
-	bench(b, func(b *testing.B, f *nfs.FS) {
+	bench(b, delay, func(b *testing.B, f *nfs.FS) {
 		for b.Loop() {
 			b.StopTimer()
 			top := n.in(f)
-			if err := plant(b.Context(), f, top, 200, 100); err != nil {
+			if err := plant(b.Context(), f, top, dirs, files); err != nil {
 				b.Fatal(err)
 			}
 			b.StartTimer()

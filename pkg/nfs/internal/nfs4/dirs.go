@@ -67,7 +67,10 @@ func (c *Client) Mkdir(ctx context.Context, cred *rpc.Credential, path []string,
 	}
 	r.skip(opCreate)
 	a, err := r.attr()
-	if err == nil && a.Mode != *want.Mode {
+	switch {
+	case status.Later(err): // the directory is there; asking again has patience
+		_, err = c.Setattr(ctx, cred, path, want)
+	case err == nil && a.Mode != *want.Mode:
 		_, err = c.Setattr(ctx, cred, path, mode)
 	}
 	if err != nil {

@@ -34,6 +34,7 @@ func (c *Client) ReadFile(ctx context.Context, cred *rpc.Credential, path []stri
 	if err != nil {
 		return nil, err
 	}
+	chunk = int(min(int64(chunk), max(limit, 0)+1)) // one more tells whether the file is too long
 	r, err := c.call(ctx, cred, path, func(b *compound) {
 		b.getattr(bits(attrType, attrSize))
 		b.op(opGetFH)

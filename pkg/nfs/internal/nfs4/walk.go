@@ -10,6 +10,12 @@ import (
 // reserveOps is the number of operations besides LOOKUPs in our longest compound.
 const reserveOps = 10
 
+// Sizes in a cached reply, of a LOOKUP and of everything else in our longest compound.
+const (
+	lookupReply  = 8
+	reserveReply = 512
+)
+
 // place is a directory or file that a compound starts from: a handle, and the names below it that are looked up in the
 // same round trip.
 type place struct {
@@ -32,7 +38,8 @@ func (c *Client) at(ctx context.Context, cred *rpc.Credential, path []string, sh
 	if err != nil {
 		return p, err
 	}
-	longest := max(int(s.limits.ops)-reserveOps, share) / share
+	lookups := min(int(s.limits.ops)-reserveOps, (int(s.limits.cached)-reserveReply)/lookupReply)
+	longest := max(lookups, share) / share
 	for len(p.names) > longest {
 		step := place{handle: p.handle, names: p.names[:longest], root: p.root}
 		r, err := c.do(ctx, cred, func(b *compound) {
