@@ -194,8 +194,13 @@ func (f *FS) ReadFile(ctx context.Context, name string, limit int64) ([]byte, er
 func (f *FS) CreateFile(ctx context.Context, name string, data []byte, perm fs.FileMode) error {
 	path, err := splitNew(name)
 	return f.call(ctx, "create", err, func() error {
-		mode := file.Bits(perm)
-		return f.settleCreate(ctx, path, data, mode, f.client.CreateFile(ctx, &f.cred, path, data, mode))
+		for tries := 1; ; tries++ {
+			err := f.client.CreateFile(ctx, &f.cred, path, data, file.Bits(perm))
+			again, err := f.settleCreate(ctx, path, data, err)
+			if !again || tries == creates {
+				return err
+			}
+		}
 	}, name)
 }
 

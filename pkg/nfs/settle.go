@@ -48,36 +48,34 @@ func (f *FS) settleSymlink(ctx context.Context, target string, path []string, er
 	return err
 }
 
-// settleCreate takes a file with exactly our content for our own, and makes a shorter one of ours again: a server that
-// crashed in between leaves such. It waits before it believes that nobody is writing it just now. Of an empty file that
-// should be empty nothing can be said.
-func (f *FS) settleCreate(ctx context.Context, path []string, data []byte, mode uint32, err error) error {
+// settleCreate takes a file with exactly our content for our own, and removes a shorter one of ours, so that it can be made
+// again: a server that crashed in between leaves such. It waits before it believes that nobody is writing it just now. Of
+// an empty file that should be empty nothing can be said.
+func (f *FS) settleCreate(ctx context.Context, path []string, data []byte, err error) (again bool, _ error) {
 	if !status.MaybeOurs(err, "OPEN", "CREATE") || len(data) == 0 {
-		return err
+		return false, err
 	}
 	for look := 1; look <= looks; look++ {
 		attr, failed := f.client.Getattr(ctx, &f.cred, path)
 		if failed != nil || attr.Type != 0 || !f.ours(attr, file.Set{UID: -1}) {
-			return err
+			return false, err
 		}
 		got, failed := f.client.ReadFile(ctx, &f.cred, path, int64(len(data)))
 		if failed != nil || !bytes.HasPrefix(data, got) {
-			return err
+			return false, err
 		}
 		if len(got) == len(data) {
-			return nil
+			return false, nil
 		}
 		if rpc.Sleep(ctx, lookPause) != nil {
-			return err
+			return false, err
 		}
 	}
-	if failed := f.client.Remove(ctx, &f.cred, path); failed != nil {
-		return err
-	}
-	return f.client.CreateFile(ctx, &f.cred, path, data, mode)
+	return settleRemove(f.client.Remove(ctx, &f.cred, path)) == nil, err
 }
 
 const (
+	creates   = 4 // of a file whose making is interrupted each time
 	looks     = 4 // at a file that is shorter than it should be
 	lookPause = 100 * time.Millisecond
 )
