@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ func TestSmokeOrderedStatefulSet(t *testing.T) {
 	n.apply("test-sts.yaml", nil)
 	n.rolledOut("sts/test-sts")
 	var before time.Time
-	dirs := map[string]bool{}
+	dirs := map[string]string{}
 	for i := range 3 {
 		name := fmt.Sprintf("test-sts-%d", i)
 		created, ready := n.lifeOf(name)
@@ -27,14 +28,24 @@ func TestSmokeOrderedStatefulSet(t *testing.T) {
 		if v.Capacity != "20Mi" {
 			t.Errorf("the volume of %s has %s", name, v.Capacity)
 		}
-		dirs[v.Dir] = true
-		if got := strings.TrimSpace(n.export().sh("cat " + v.Dir + "/owner")); got != name {
-			t.Errorf("directory %s belongs to %q, want %s", v.Dir, got, name)
-		}
+		dirs[v.Dir] = name
 	}
 	if len(dirs) != 3 {
 		t.Errorf("three pods have the directories %v", dirs)
 	}
+	n.eventually("every pod has written to its own directory", claimDeadline, func() error { return n.owners(dirs, "owner") })
+}
+
+// owners is an error unless file, in each directory of the export, holds the directory's value.
+func (n namespace) owners(dirs map[string]string, file string) error {
+	var script strings.Builder
+	for dir, want := range dirs {
+		fmt.Fprintf(&script, "grep -Hxq %q %q/%s || echo not in %[2]q; ", want, dir, file)
+	}
+	if out := n.export().sh(script.String()); out != "" {
+		return errors.New(out)
+	}
+	return nil
 }
 
 // lifeOf is when a pod was made and when it became ready, in whole seconds as Kubernetes has it.
@@ -133,12 +144,13 @@ func TestParallelStatefulSet(t *testing.T) {
 	n := newNamespace(t, "mongo")
 	n.apply("mongo.yaml", nil)
 	n.rolledOut("sts/mongo")
+	dirs := map[string]string{}
 	for i := range 3 {
 		name := fmt.Sprintf("mongo-%d", i)
-		v := n.bound("mongo-persistent-storage-" + name)
-		if got := strings.TrimSpace(n.export().sh("cat " + v.Dir + "/db/member")); got != name {
-			t.Errorf("directory %s belongs to %q, want %s", v.Dir, got, name)
-		}
+		dirs[n.bound("mongo-persistent-storage-"+name).Dir] = name
+	}
+	if err := n.owners(dirs, "db/member"); err != nil || len(dirs) != 3 {
+		t.Errorf("three pods have the directories %v: %v", dirs, err)
 	}
 	// The name stays when the address does not.
 	peer := "mongo-0.mongo." + n.name + ".svc.cluster.local"
