@@ -305,41 +305,49 @@ func TestAMountFinishedTooLateIsUndone(t *testing.T) {
 	mustBeUnmounted(t, target)
 }
 
-// Many volumes are published at once after a node has started. No child is left.
+// Many volumes are published at once after a node has started, or beside others of the same server. No child is left.
 func TestSixteenMountsAtOnce(t *testing.T) {
 	for _, version := range []string{"vers=4.2", "vers=3"} {
 		m := newMounter(t, Config{})
-		var targets []string
-		for range 16 {
-			targets = append(targets, newTarget(t))
-		}
-		for _, round := range []struct {
-			name string
-			do   func(target string) error
-		}{
-			{"mounting", func(target string) error { return m.Mount(t.Context(), openExport(t, version), target) }},
-			{"mounting again", func(target string) error { return m.Mount(t.Context(), openExport(t, version), target) }},
-			{"measuring", func(target string) error { _, err := m.Usage(t.Context(), target); return err }},
-			{"unmounting", func(target string) error { return m.Unmount(t.Context(), target) }},
-		} {
-			start := time.Now()
-			var all sync.WaitGroup
-			for _, target := range targets {
-				all.Go(func() {
-					if err := round.do(target); err != nil {
-						t.Errorf("%s: %v", round.name, err)
-					}
-				})
-			}
-			all.Wait()
-			t.Logf("%s %s 16 at once: %v", version, round.name, time.Since(start))
-		}
-		for _, target := range targets {
-			mustBeUnmounted(t, target)
-		}
+		s := openExport(t, version)
+		mountSixteen(t, m, s, version+" first of the server")
+		mustMount(t, m, s, newTarget(t))
+		mountSixteen(t, m, s, version+" beside another")
 		m.Close()
 	}
 	wantNoChildren(t)
+}
+
+func mountSixteen(t *testing.T, m *Mounter, s Source, name string) {
+	t.Helper()
+	var targets []string
+	for range 16 {
+		targets = append(targets, newTarget(t))
+	}
+	for _, round := range []struct {
+		name string
+		do   func(target string) error
+	}{
+		{"mounting", func(target string) error { return m.Mount(t.Context(), s, target) }},
+		{"mounting again", func(target string) error { return m.Mount(t.Context(), s, target) }},
+		{"measuring", func(target string) error { _, err := m.Usage(t.Context(), target); return err }},
+		{"unmounting", func(target string) error { return m.Unmount(t.Context(), target) }},
+	} {
+		start := time.Now()
+		var all sync.WaitGroup
+		for _, target := range targets {
+			all.Go(func() {
+				if err := round.do(target); err != nil {
+					t.Errorf("%s: %v", round.name, err)
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%s: %s 16 at once: %v", name, round.name, time.Since(start))
+	}
+	for _, target := range targets {
+		mustBeUnmounted(t, target)
+	}
 }
 
 // wantNoChildren waits until this process has no child, running or dead.

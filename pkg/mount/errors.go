@@ -78,7 +78,8 @@ var meanings = map[unix.Errno]struct {
 	unix.ENAMETOOLONG: {volume.ErrInvalid, "the path PATH is too long for server SERVER"},
 	unix.EACCES: {volume.ErrRefused, "server SERVER does not let this node mount PATH: check that this path is exported," +
 		" and that this node's address is among the export's clients"},
-	unix.EPERM:         {volume.ErrRefused, "server SERVER refuses PATH to this node: export it to this node's address, and with the option insecure if a firewall or NAT changes source ports"},
+	unix.EPERM: {volume.ErrRefused, "server SERVER refuses PATH to this node: export it to this node's address, with the option insecure" +
+		" if a firewall or NAT changes source ports; or give the mount option sec= if it wants Kerberos"},
 	unix.EPROTO:        {volume.ErrUnavailable, "server SERVER gave an answer that is not NFS: check its address and port"},
 	unix.ECONNREFUSED:  {volume.ErrUnavailable, "nothing at SERVER accepts NFS connections: start the NFS server or open its port (2049) to this node"},
 	unix.ECONNRESET:    {volume.ErrUnavailable, "server SERVER closes connections of this node: look at its log and at the firewall"},
@@ -98,6 +99,9 @@ var meanings = map[unix.Errno]struct {
 // unknownParameter is what the kernel says about an option that it does not know (fs/fs_context.c, fs/fs_parser.c).
 var unknownParameter = regexp.MustCompile(`Unknown parameter '([^']*)'`)
 
+// kerberos finds the options that need rpc.gssd.
+var kerberos = regexp.MustCompile(`(^|,)sec=[^,]*krb5`)
+
 // explain puts a failure to mount into words.
 func explain(f *failure, s Source) error {
 	kind, words := volume.ErrInvalid, ""
@@ -110,6 +114,8 @@ func explain(f *failure, s Source) error {
 	case f.wrongVersion():
 		meaning = meanings[unix.EPROTONOSUPPORT]
 		kind, words = meaning.kind, s.fill(meaning.words)
+	case f.Doing == doingConnect && f.Errno == unix.EINVAL && kerberos.MatchString(strings.Join(s.Options, ",")):
+		words = fmt.Sprintf("%s cannot be mounted with Kerberos: run rpc.gssd on this node and give it a keytab", s)
 	case f.Doing == doingConnect && f.Errno == unix.EINVAL:
 		words = fmt.Sprintf("the kernel does not take the mount options %s for %s", strings.Join(s.Options, ","), s)
 	case f.Doing == doingConnect && known, f.Errno == unix.ENODEV:

@@ -13,7 +13,7 @@ import (
 )
 
 func TestExplain(t *testing.T) {
-	s := Source{Server: "nas", Path: "/vol", Options: []string{"hard", "sec=krb5"}}
+	s := Source{Server: "nas", Path: "/vol", Options: []string{"hard", "fsc"}}
 	remote := []string{"NFS4: Couldn't follow remote path"}
 	for _, tc := range []struct {
 		f     failure
@@ -28,7 +28,7 @@ func TestExplain(t *testing.T) {
 		{failure{Doing: doingConnect, Errno: unix.EPROTONOSUPPORT}, volume.ErrUnsupported, "nfsvers="},
 		{failure{Doing: doingConnect, Errno: unix.ESTALE}, volume.ErrUnavailable, "export it again"},
 		{failure{Doing: doingConnect, Errno: unix.ENOTDIR}, volume.ErrInvalid, "/vol on server nas is not a directory"},
-		{failure{Doing: doingConnect, Errno: unix.EINVAL, Log: remote}, volume.ErrInvalid, "mount options hard,sec=krb5 for nas:/vol"},
+		{failure{Doing: doingConnect, Errno: unix.EINVAL, Log: remote}, volume.ErrInvalid, "mount options hard,fsc for nas:/vol"},
 		{failure{Doing: doingConnect, Errno: unix.ENOMEM}, nil, "mounting nas:/vol"},
 		{failure{Doing: doingOption, Errno: unix.EINVAL, Option: "bogus", Log: []string{"nfs: Unknown parameter 'bogus'"}}, volume.ErrInvalid, `mount option "bogus" is not known`},
 		{failure{Doing: doingOption, Errno: unix.EINVAL, Option: "timeo=x", Log: []string{"nfs: Bad value for 'timeo'"}}, volume.ErrInvalid, `mount option "timeo=x" has a value`},
@@ -45,6 +45,11 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%v: kind %v, want %v", err, kind, tc.kind)
 		}
 	}
+}
+
+func TestExplainKerberos(t *testing.T) {
+	f := &failure{Doing: doingConnect, Errno: unix.EINVAL}
+	wantError(t, explain(f, Source{Server: "nas", Path: "/vol", Options: []string{"hard,sec=krb5p"}}), volume.ErrInvalid, "run rpc.gssd on this node")
 }
 
 func kindOf(err error) error {

@@ -124,10 +124,11 @@ func TestParametersFor(t *testing.T) {
 	for _, tc := range []struct {
 		given, version, want string
 	}{
-		{"hard", "4.2", "hard,vers=4.2,addr=192.0.2.1"},
-		{"", "3", "vers=3,addr=192.0.2.1,nolock"},
-		{"lock", "3", "lock,vers=3,addr=192.0.2.1"},
-		{"local_lock=flock", "3", "local_lock=flock,vers=3,addr=192.0.2.1"},
+		{"hard", "4.2", "hard,vers=4.2,addr=192.0.2.1,sec=sys"},
+		{"", "3", "vers=3,addr=192.0.2.1,sec=sys,nolock"},
+		{"sec=krb5", "4.1", "sec=krb5,vers=4.1,addr=192.0.2.1"},
+		{"lock", "3", "lock,vers=3,addr=192.0.2.1,sec=sys"},
+		{"local_lock=flock", "3", "local_lock=flock,vers=3,addr=192.0.2.1,sec=sys"},
 	} {
 		o, err := parseOptions([]string{tc.given})
 		if err != nil {

@@ -15,7 +15,7 @@ const (
 	// eager is how many children are started for requests that come at once: more only take the processor from each other.
 	eager = 2
 	// stall is how long requests wait for a child, while none comes free, before another is started: the others hang.
-	stall = 50 * time.Millisecond
+	stall = 250 * time.Millisecond
 )
 
 var errClosed = errors.New("the mounter is closed")

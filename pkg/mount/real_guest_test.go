@@ -120,6 +120,7 @@ func TestMountErrors(t *testing.T) {
 		{"unknown option", Source{Server: server, Path: export, Options: []string{"bogus"}}, volume.ErrInvalid, `mount option "bogus" is not known`},
 		{"bad value", Source{Server: server, Path: export, Options: []string{"timeo=often"}}, volume.ErrInvalid, `mount option "timeo=often"`},
 		{"source port", Source{Server: server, Path: given(t, "NFS_TEST_EXPORT_SECURE"), Options: []string{"noresvport"}}, volume.ErrRefused, "insecure"},
+		{"no rpc.gssd", Source{Server: server, Path: export, Options: []string{"sec=krb5"}}, volume.ErrInvalid, "run rpc.gssd on this node"},
 		{"no such name", Source{Server: "nowhere.invalid", Path: export}, volume.ErrUnavailable, `"nowhere.invalid" of the server cannot be resolved`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
