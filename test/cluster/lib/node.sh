@@ -49,11 +49,18 @@ start_node() {
 wait_node() {
 	local n=$1 deadline=$((SECONDS + 300))
 	say "waiting for node $n"
-	until inside kubectl get node "node$n" -o "jsonpath={.status.conditions[?(@.type=='Ready')].status} {.status.nodeInfo.bootID}" 2>/dev/null | grep -qxF "True $(node_boot "$n")"; do
+	until node_ready "$n"; do
 		running "node$n" || fail "node $n stopped: see $RUN/log/node$n.log and $RUN/log/node$n.console"
 		[ $SECONDS -lt $deadline ] || fail "node $n is not Ready after 300 s: see $RUN/log/node$n.console, and: $0 node $n 'tail /var/log/kubelet.log'"
-		sleep 0.3
+		sleep 0.5
 	done
+}
+
+# node_ready N : kubelet is ready, and of this boot: after a power cut the API server still shows what the last one said.
+node_ready() {
+	local state
+	state=$(inside kubectl get node "node$1" -o "jsonpath={.status.conditions[?(@.type=='Ready')].status} {.status.nodeInfo.bootID}" 2>/dev/null)
+	[ "${state%% *}" = True ] && [ "${state#* }" = "$(node_boot "$1")" ]
 }
 
 # wait_fresh_node N : the same for a node with a new disk, which then gets the images that were loaded into the others.
