@@ -90,3 +90,14 @@ func TestKernelCutConnections(t *testing.T) {
 		})
 	}
 }
+
+// TestKernelIPv6 opens an export by an address of version 6.
+func TestKernelIPv6(t *testing.T) {
+	for _, v := range versions {
+		c := guestExport(t, "NFS_TEST_EXPORT")
+		c.Server, c.Versions = "::1", []nfs.Version{v}
+		if err := nfs.Probe(t.Context(), c); err != nil {
+			t.Errorf("v%v: %v", v, err)
+		}
+	}
+}

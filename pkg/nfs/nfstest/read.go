@@ -65,7 +65,7 @@ func (s *suite) readDir() {
 // readDirLong lists more than fits in one reply.
 func (s *suite) readDirLong() {
 	var want []string
-	for i := range 1200 {
+	for i := range 600 {
 		want = append(want, fmt.Sprintf("%04d-%s", i, strings.Repeat("n", 100)))
 	}
 	s.fill(s.dir, want)

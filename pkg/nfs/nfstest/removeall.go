@@ -70,7 +70,7 @@ func (s *suite) removeAllLocked() {
 func (s *suite) removeAllWide() {
 	s.mkdir(s.in("tree"))
 	var names []string
-	for i := range 1500 {
+	for i := range 700 {
 		names = append(names, fmt.Sprintf("%04d-%s", i, strings.Repeat("w", 60)))
 	}
 	s.fill(s.in("tree"), names)

@@ -139,8 +139,10 @@ func (c *Client) Mkdir(ctx context.Context, cred *rpc.Credential, path []string,
 		}
 		if err != nil {
 			c.undo(ctx, cred, procRmdir, dir, name)
+			return err
 		}
-		return err
+		c.remember(path, h)
+		return nil
 	})
 }
 

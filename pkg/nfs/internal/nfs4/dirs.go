@@ -54,7 +54,7 @@ func (c *Client) Mkdir(ctx context.Context, cred *rpc.Credential, path []string,
 		b.Uint32(typeDirectory)
 		b.String(name)
 		encodeSet(&b.Encoder, mode, nil)
-		if want.UID >= 0 || want.GID >= 0 {
+		if want.UID >= 0 || want.GID >= 0 || *want.Mode > 0o777 { // mkdir(2) on the server keeps no special bits
 			b.setattr(want, nil)
 		}
 		b.getattr(statBits)
