@@ -34,6 +34,13 @@ var versions = []nfs.Version{nfs.V42, nfs.V41, nfs.V3}
 
 // TestEnvironment runs against the servers of NFS_TEST_SERVER, of which there may be none.
 func TestEnvironment(t *testing.T) {
+	inEnvironment(t, func(t *testing.T, c nfs.Config) {
+		nfstest.Run(t, func(t *testing.T) nfstest.FS { return open(t, c) })
+	})
+}
+
+// inEnvironment runs judge for each server of NFS_TEST_SERVER.
+func inEnvironment(t *testing.T, judge func(*testing.T, nfs.Config)) {
 	servers, err := nfsserver.FromEnv()
 	if err != nil {
 		t.Fatal(err)
@@ -47,8 +54,6 @@ func TestEnvironment(t *testing.T) {
 			}
 			c.Versions = []nfs.Version{v}
 		}
-		t.Run(s.Host+s.Export+" "+s.Version, func(t *testing.T) {
-			nfstest.Run(t, func(t *testing.T) nfstest.FS { return open(t, c) })
-		})
+		t.Run(s.Host+s.Export+" "+s.Version, func(t *testing.T) { judge(t, c) })
 	}
 }

@@ -25,6 +25,17 @@ func TestGanesha(t *testing.T) {
 	}
 }
 
+func TestVolumesOnGanesha(t *testing.T) {
+	g := nfsserver.StartGanesha(t)
+	for _, v := range versions {
+		for name, export := range map[string]string{"no_root_squash": g.Export, "root_squash": g.Squashed} {
+			t.Run("v"+v.String()+"/"+name, func(t *testing.T) {
+				volumesOn(t, nfs.Config{Server: g.Host, Export: export, Versions: []nfs.Version{v}, ActAsOwner: true, Dial: g.Dial})
+			})
+		}
+	}
+}
+
 func TestGoNFS(t *testing.T) {
 	g := nfsserver.StartGoNFS(t)
 	nfstest.Run(t, func(t *testing.T) nfstest.FS {

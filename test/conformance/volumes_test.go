@@ -1,0 +1,31 @@
+package conformance
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs"
+	"github.com/nfs-csi/nfs-csi/pkg/share"
+	"github.com/nfs-csi/nfs-csi/pkg/share/sharetest"
+)
+
+// TestVolumes keeps volumes on the servers of NFS_TEST_SERVER, of which there may be none.
+func TestVolumes(t *testing.T) { inEnvironment(t, volumesOn) }
+
+var shares atomic.Int64 // numbers the shares of this process
+
+// volumesOn judges volumes on an export, where each test gets a directory of its own as its share.
+func volumesOn(t *testing.T, c nfs.Config) {
+	sharetest.Run(t, func(t *testing.T) share.FS {
+		f := open(t, c)
+		dir := fmt.Sprint("share-", shares.Add(1))
+		if err := f.RemoveAll(t.Context(), dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Mkdir(t.Context(), dir, 0o755, -1, -1); err != nil {
+			t.Fatal(err)
+		}
+		return sharetest.Below(f, dir)
+	})
+}
