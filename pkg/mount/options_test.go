@@ -26,16 +26,6 @@ func wantError(t *testing.T, err, kind error, words string) {
 	}
 }
 
-// optionOf is the value of an option in a list such as the kernel's table of mounts has.
-func optionOf(list, key string) string {
-	for item := range strings.SplitSeq(list, ",") {
-		if k, v, _ := strings.Cut(item, "="); k == key {
-			return v
-		}
-	}
-	return ""
-}
-
 func TestParseOptions(t *testing.T) {
 	flag := func(key string) parameter { return parameter{Key: key, Flag: true} }
 	for _, tc := range []struct {

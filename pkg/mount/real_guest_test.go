@@ -412,3 +412,13 @@ func TestMountPropagates(t *testing.T) {
 		t.Errorf("%d mounts in the copy afterwards, %v", len(mounts), err)
 	}
 }
+
+// optionOf is the value of an option in a list such as the kernel's table of mounts has.
+func optionOf(list, key string) string {
+	for item := range strings.SplitSeq(list, ",") {
+		if k, v, _ := strings.Cut(item, "="); k == key {
+			return v
+		}
+	}
+	return ""
+}
