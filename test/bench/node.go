@@ -22,8 +22,9 @@ func (b *clusterBench) publishing(ctx context.Context, t *table) error {
 	defer cancel()
 	privileged := true
 	p := b.podNamed("publish", core.Container{Name: "bench", Image: b.benchImage,
-		Args:            []string{"publish", "-socket", b.plugin() + "/csi.sock", "-pods", b.kubelet + "/pods"},
-		Env:             []core.EnvVar{{Name: "VOLUMES", Value: volumes}},
+		Args: []string{"publish", "-socket", b.plugin() + "/csi.sock", "-pods", b.kubelet + "/pods"},
+		Env: []core.EnvVar{{Name: "VOLUMES", Value: volumes},
+			{Name: "POD_UID", ValueFrom: &core.EnvVarSource{FieldRef: &core.ObjectFieldSelector{FieldPath: "metadata.uid"}}}},
 		SecurityContext: &core.SecurityContext{Privileged: &privileged},
 		VolumeMounts:    []core.VolumeMount{{Name: "plugin", MountPath: b.plugin()}, {Name: "pods", MountPath: b.kubelet + "/pods"}}})
 	for name, dir := range map[string]string{"plugin": b.plugin(), "pods": b.kubelet + "/pods"} {

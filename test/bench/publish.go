@@ -38,7 +38,8 @@ func publishCommand(ctx context.Context, args []string) error {
 	}
 	defer closeConn()
 	node := csi.NewNodeClient(conn)
-	dir := filepath.Join(*pods, "bench-"+strconv.Itoa(os.Getpid()))
+	// Below this pod's own directory: kubelet removes those of pods that it does not know.
+	dir := filepath.Join(*pods, os.Getenv("POD_UID"), "bench")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

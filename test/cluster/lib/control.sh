@@ -49,14 +49,15 @@ start_control_plane() {
 		--kubelet-client-certificate="$pki/admin.crt" --kubelet-client-key="$pki/admin.key" --kubelet-preferred-address-types=InternalIP \
 		--service-account-issuer=https://kubernetes.default.svc.cluster.local --service-account-key-file="$pki/sa.pub" --service-account-signing-key-file="$pki/sa.key" \
 		--service-cluster-ip-range="$SERVICE_CIDR" --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --allow-privileged=true --v=1
-	wait_for 120 "API server" inside kubectl get --raw /readyz
-	start controller-manager "$k8s" kube-controller-manager --kubeconfig="$pki/kube-controller-manager.kubeconfig" \
+	wait_for 300 "API server" inside kubectl get --raw /readyz
+	# Its default of 20 requests a second alone makes 100 claims take 20 s to become Bound: it writes four times for each.
+	start controller-manager "$k8s" kube-controller-manager --kube-api-qps=300 --kube-api-burst=600 --kubeconfig="$pki/kube-controller-manager.kubeconfig" \
 		--authentication-kubeconfig="$pki/kube-controller-manager.kubeconfig" --authorization-kubeconfig="$pki/kube-controller-manager.kubeconfig" \
 		--service-account-private-key-file="$pki/sa.key" --root-ca-file="$pki/ca.crt" --cluster-signing-cert-file="$pki/ca.crt" \
 		--cluster-signing-key-file="$pki/ca.key" --use-service-account-credentials=true --leader-elect=false --bind-address=127.0.0.1 --v=1
 	start scheduler "$k8s" kube-scheduler --kubeconfig="$pki/kube-scheduler.kubeconfig" --authentication-kubeconfig="$pki/kube-scheduler.kubeconfig" \
 		--authorization-kubeconfig="$pki/kube-scheduler.kubeconfig" --leader-elect=false --bind-address=127.0.0.1 --v=1
-	wait_for 60 "controller manager" inside kubectl -n default get serviceaccount default
+	wait_for 180 "controller manager" inside kubectl -n default get serviceaccount default
 }
 
 start_addons() { quietly addons inside kubectl apply -f "$HERE/manifests"; }
