@@ -9,7 +9,7 @@ nfs_host_start() {
 	[ -e "$home/root/entrypoint" ] || tar -xOf "$image" --wildcards '*/layer.tar' | tar -xf - -C "$home/root"
 	# A mount and a process namespace of its own: with the first process, everything in it goes.
 	start nfs-host unshare --mount --pid --fork --kill-child --propagation private "$HERE/lib/nfs-host-root" "$home/" "$(realpath "$dir")"
-	wait_for 30 "NFS server on $HOST_IP" inside bash -c "exec 3<>/dev/tcp/$HOST_IP/2049"
+	wait_for 60 "NFS server on $HOST_IP" inside bash -c "exec 3<>/dev/tcp/$HOST_IP/2049"
 	say "$dir is served as $HOST_IP:/exports (NFS 3, 4.0, 4.1, 4.2)"
 }
 

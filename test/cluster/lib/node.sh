@@ -47,11 +47,11 @@ start_node() {
 
 # wait_node N : until kubelet of this boot has reported Ready.
 wait_node() {
-	local n=$1 deadline=$((SECONDS + 300))
+	local n=$1 deadline=$((SECONDS + 600))
 	say "waiting for node $n"
 	until node_ready "$n"; do
 		running "node$n" || fail "node $n stopped: see $RUN/log/node$n.log and $RUN/log/node$n.console"
-		[ $SECONDS -lt $deadline ] || fail "node $n is not Ready after 300 s: see $RUN/log/node$n.console, and: $0 node $n 'tail /var/log/kubelet.log'"
+		[ $SECONDS -lt $deadline ] || fail "node $n is not Ready after 10 minutes: see $RUN/log/node$n.console, and: $0 node $n 'tail /var/log/kubelet.log'"
 		sleep 0.5
 	done
 }
@@ -74,7 +74,7 @@ node_boot() { on_node "$1" cat /proc/sys/kernel/random/boot_id 2>/dev/null </dev
 
 # on_node N CMD... : one shell command line as root on the node, with its exit code. The namespace has no other hosts that could answer.
 on_node() {
-	inside ssh -q -i "$RUN/pki/ssh" -o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ServerAliveInterval=15 "root@$(node_ip "$1")" "${@:2}"
+	inside ssh -q -i "$RUN/pki/ssh" -o BatchMode=yes -o ConnectTimeout=30 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ServerAliveInterval=15 "root@$(node_ip "$1")" "${@:2}"
 }
 
 node_shell() {
@@ -126,7 +126,7 @@ load_into() {
 	say "loading $(basename "$tar") into node $n"
 	nsenter --net="/run/netns/$NETNS" -- "$(node_tree)/bin/busybox" nc -l -p "$port" <"$tar" >/dev/null &
 	server=$!
-	wait_for 5 "image server" inside bash -c "ss -Hltn 'sport = :$port' | grep -q ."
+	wait_for 30 "image server" inside bash -c "ss -Hltn 'sport = :$port' | grep -q ."
 	on_node "$n" "exec bash -c 'ctr -n k8s.io images import - </dev/tcp/$HOST_IP/$port'" >/dev/null </dev/null || status=1
 	kill $server 2>/dev/null || true
 	wait $server 2>/dev/null || true
