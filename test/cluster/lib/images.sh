@@ -18,7 +18,7 @@ image_set() {
 	case $1 in
 	node) echo pause busybox coredns nfs-server mariadb ;;
 	e2e) echo busybox nfs-server mariadb ;; # what the scenarios of test/e2e need elsewhere
-	conformance) echo e2e-busybox e2e-agnhost ;; # what the External.Storage suite runs, under upstream's names
+	conformance) echo e2e-busybox e2e-agnhost e2e-glibc-dns-testing ;; # what the External.Storage suite runs, under upstream's names
 	*) fail "there is no image set \"$1\"" ;;
 	esac
 }
@@ -138,6 +138,9 @@ fill_mariadb() {
 }
 
 fill_e2e_busybox() { fill_busybox "$1"; }
+
+# Upstream's has a libc and more tools; the storage suites use only a shell, dd and sha256sum of it.
+fill_e2e_glibc_dns_testing() { fill_busybox "$1"; }
 
 fill_e2e_agnhost() {
 	fill_busybox "$1"
