@@ -42,6 +42,7 @@ type Ganesha struct {
 
 	space  *namespace
 	dir    string
+	mapper *exec.Cmd
 	server *exec.Cmd
 }
 
@@ -80,7 +81,8 @@ func startGanesha(dir string) (*Ganesha, error) {
 }
 
 func (g *Ganesha) startAll() error {
-	if _, err := g.start("rpcbind", "-f", "-w"); err != nil {
+	var err error
+	if g.mapper, err = g.start("rpcbind", "-f", "-w"); err != nil {
 		return err
 	}
 	if err := g.answers(111); err != nil {
@@ -117,10 +119,13 @@ func (g *Ganesha) Stop() {
 	g.server.Wait() // its error is our own doing
 }
 
-// stop ends the namespace, and with it every process in it.
+// stop ends every process in the namespace, and the namespace.
 func (g *Ganesha) stop() {
-	if g.server != nil {
-		g.Stop()
+	for _, cmd := range []*exec.Cmd{g.server, g.mapper} { // rpcbind changes its user and so loses Pdeathsig
+		if cmd != nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait() // its error is our own doing
+		}
 	}
 	g.space.close()
 }
@@ -133,7 +138,10 @@ func (g *Ganesha) start(name string, args ...string) (*exec.Cmd, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var err error
 	g.space.do(func() { err = cmd.Start() })
-	return cmd, err
+	if err != nil {
+		return nil, err
+	}
+	return cmd, nil
 }
 
 // answers waits until something listens on a port inside.

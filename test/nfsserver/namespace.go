@@ -10,7 +10,7 @@ import (
 )
 
 // namespace is a thread of this process in a network and mount namespace of its own. What is started or dialled by do
-// lives there: only a loopback interface, and an empty /run. Processes started there die with the thread.
+// lives there: only a loopback interface, and an empty /run.
 type namespace struct {
 	work chan func()
 	done chan struct{}
