@@ -2,7 +2,7 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOBUILD := CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
-GUEST   := $(CURDIR)/test/guest/run --nfsd
+GUEST   := $(CURDIR)/test/guest/run --nfsd --timeout 20m
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
@@ -40,10 +40,12 @@ unit: ## what needs no server and no kernel, with the race detector for the pack
 
 test-nfs: ## the NFS client on go-nfs, on nfs-ganesha and on the kernel's nfsd
 	test/nfsserver/deps
-	go test ./test/nfsserver/... ./test/conformance/...
+	go test -count=1 ./test/nfsserver/... ./test/conformance/...
+	go test -count=1 -tags guest -timeout 25m -exec "$(GUEST)" ./test/conformance
 
 sanity: ## real mounts, and csi-sanity, under a kernel with NFS
-	go test -tags guest -exec "$(GUEST)" ./pkg/mount ./test/conformance
+	go test -count=1 -tags guest ./test/guest
+	go test -count=1 -tags guest -timeout 25m -exec "$(GUEST)" ./pkg/mount
 	test/sanity/run
 
 test-chart: manifests-check ## the chart, the committed manifests and the packaging tools
