@@ -67,17 +67,23 @@ node_tree() { debian_tree node minbase "$NODE_PACKAGES"; }
 # The archive drops old kernel packages: follow the metapackage. Its answer is kept with the files for starts without network.
 guest_kernel() { cat "$CACHE/kernel/version"; }
 
+kernel_package() { apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }'; }
+
 build_kernel() {
 	[ ! -e "$CACHE/kernel/version" ] || return 0
 	local package dir=$CACHE/kernel.new
 	rm -rf "$dir"
 	mkdir -p "$dir"
-	[ -n "$(apt-cache depends linux-image-cloud-amd64 2>/dev/null)" ] || quietly apt-update apt-get update -q
-	package=$(apt-cache depends linux-image-cloud-amd64 | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
-	[ -n "$package" ] || fail "no package linux-image-cloud-amd64 in this machine's apt sources; a Debian source is needed"
-	say "fetching the guest kernel $package"
 	chmod 0755 "$dir"
-	quietly kernel env -C "$dir" apt-get download -q -o APT::Sandbox::User=root "$package"
+	package=$(kernel_package)
+	say "fetching the guest kernel $package"
+	# A list of packages that is out of date names a kernel that is gone.
+	if [ -z "$package" ] || ! env -C "$dir" apt-get download -q -o APT::Sandbox::User=root "$package" >/dev/null 2>&1; then
+		quietly apt-update apt-get update -q
+		package=$(kernel_package)
+		[ -n "$package" ] || fail "no package linux-image-cloud-amd64 in this machine's apt sources; a Debian source is needed"
+		quietly kernel env -C "$dir" apt-get download -q -o APT::Sandbox::User=root "$package"
+	fi
 	dpkg -x "$dir"/*.deb "$dir"
 	rm "$dir"/*.deb
 	depmod -b "$dir" "${package#linux-image-}"
