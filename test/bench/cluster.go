@@ -88,7 +88,8 @@ func (b *clusterBench) claim(ctx context.Context, name string) error {
 	return err
 }
 
-// bound watches the namespace and sends the names of claims as they become Bound, until ctx ends.
+// bound watches the namespace and sends the names of claims as they become Bound, until ctx ends. A watch that the API
+// server ends is begun again, and tells of all claims that there are.
 func (b *clusterBench) bound(ctx context.Context) (<-chan string, error) {
 	w, err := b.api.CoreV1().PersistentVolumeClaims(b.namespace).Watch(ctx, meta.ListOptions{})
 	if err != nil {
@@ -97,12 +98,15 @@ func (b *clusterBench) bound(ctx context.Context) (<-chan string, error) {
 	names := make(chan string, 1000)
 	go func() {
 		defer close(names)
-		defer w.Stop()
-		for e := range w.ResultChan() {
-			c, ok := e.Object.(*core.PersistentVolumeClaim)
-			if ok && c.Status.Phase == core.ClaimBound && c.DeletionTimestamp == nil {
-				names <- c.Name
+		for err == nil {
+			for e := range w.ResultChan() {
+				c, ok := e.Object.(*core.PersistentVolumeClaim)
+				if ok && c.Status.Phase == core.ClaimBound && c.DeletionTimestamp == nil {
+					names <- c.Name
+				}
 			}
+			w.Stop()
+			w, err = b.api.CoreV1().PersistentVolumeClaims(b.namespace).Watch(ctx, meta.ListOptions{})
 		}
 	}()
 	return names, nil
