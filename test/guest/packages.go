@@ -105,14 +105,13 @@ func unpackPackages(ctx context.Context, root string) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	names, err := toInstall(ctx)
-	if err != nil {
-		return err
-	}
-	download := exec.CommandContext(ctx, "apt-get", append([]string{"-q", "-o", "APT::Sandbox::User=root", "download"}, names...)...)
-	download.Dir = work
-	if out, err := download.CombinedOutput(); err != nil {
-		return fmt.Errorf("downloading %v: %w\n%s", names, err, out)
+	if fetch(ctx, work) != nil { // a fresh machine has no list of packages, an old one has a list that is out of date
+		if out, err := exec.CommandContext(ctx, "apt-get", "-q", "update").CombinedOutput(); err != nil {
+			return fmt.Errorf("asking for the list of packages: %w\n%s", err, out)
+		}
+		if err := fetch(ctx, work); err != nil {
+			return err
+		}
 	}
 	files, err := filepath.Glob(filepath.Join(work, "*.deb"))
 	if err != nil {
@@ -130,12 +129,26 @@ func unpackPackages(ctx context.Context, root string) error {
 	return os.Rename(tree, root)
 }
 
+// fetch downloads into dir the packages that apt would install.
+func fetch(ctx context.Context, dir string) error {
+	names, err := toInstall(ctx)
+	if err != nil {
+		return err
+	}
+	download := exec.CommandContext(ctx, "apt-get", append([]string{"-q", "-o", "APT::Sandbox::User=root", "download"}, names...)...)
+	download.Dir = dir
+	if out, err := download.CombinedOutput(); err != nil {
+		return fmt.Errorf("downloading %v: %w\n%s", names, err, out)
+	}
+	return nil
+}
+
 // toInstall asks apt which packages of our list, and of what they depend on, this host lacks.
 func toInstall(ctx context.Context) ([]string, error) {
 	plan := exec.CommandContext(ctx, "apt-get", append([]string{"-s", "-q", "--no-install-recommends", "install"}, debianPackages...)...)
 	out, err := plan.CombinedOutput()
 	if err != nil {
-		return nil, fmt.Errorf("asking apt for %v (has apt-get update been run?): %w\n%s", debianPackages, err, out)
+		return nil, fmt.Errorf("asking apt for %v: %w\n%s", debianPackages, err, out)
 	}
 	var names []string
 	for _, match := range regexp.MustCompile(`(?m)^Inst (\S+)`).FindAllSubmatch(out, -1) {
