@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -22,6 +24,22 @@ func (c *common) add(f *pflag.FlagSet, endpoint, metricsAddress string) {
 	f.StringVar(&c.endpoint, "endpoint", endpoint, "socket to serve CSI on")
 	f.StringVar(&c.metricsAddress, "metrics-address", metricsAddress, "address to serve /metrics, /healthz and /readyz on; empty: nowhere")
 	c.logs.add(f)
+}
+
+// command makes the command of a service: run gets the logger that the flags ask for.
+func (c *common) command(use, short string, run func(context.Context, *slog.Logger) error) *cobra.Command {
+	return &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			log, err := c.logs.logger(command.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return run(command.Context(), log)
+		},
+	}
 }
 
 // together runs all tasks until ctx ends or one of them does, which ends the others; it waits for all.

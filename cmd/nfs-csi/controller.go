@@ -33,18 +33,7 @@ type controllerOptions struct {
 
 func controllerCommand() *cobra.Command {
 	var o controllerOptions
-	c := &cobra.Command{
-		Use:   "controller",
-		Short: "Make and delete the volumes of claims",
-		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			log, err := o.logs.logger(c.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			return o.run(c.Context(), log)
-		},
-	}
+	c := o.command("controller", "Make and delete the volumes of claims", o.run)
 	o.add(c.Flags())
 	return c
 }

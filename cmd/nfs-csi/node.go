@@ -27,18 +27,7 @@ type nodeOptions struct {
 
 func nodeCommand() *cobra.Command {
 	var o nodeOptions
-	c := &cobra.Command{
-		Use:   "node",
-		Short: "Mount volumes into the pods of this node",
-		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			log, err := o.logs.logger(c.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			return o.run(c.Context(), log)
-		},
-	}
+	c := o.command("node", "Mount volumes into the pods of this node", o.run)
 	o.add(c.Flags())
 	return c
 }

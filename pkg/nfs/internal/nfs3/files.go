@@ -3,7 +3,6 @@ package nfs3
 import (
 	"context"
 	"crypto/rand"
-	"io/fs"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
@@ -23,19 +22,8 @@ func (c *Client) ReadFile(ctx context.Context, cred *rpc.Credential, path []stri
 	if err != nil {
 		return nil, err
 	}
-	code := status.OK
-	switch {
-	case a.IsDir():
-		code = status.IsDir
-	case a.Type == fs.ModeSymlink:
-		code = status.Symlink
-	case a.Type != 0:
-		code = status.Inval
-	case a.Size > uint64(limit):
-		code = status.FBig
-	}
-	if code != status.OK {
-		return nil, &status.Error{Version: 3, Op: "READ", Code: code}
+	if err := status.Readable(3, a, limit); err != nil {
+		return nil, err
 	}
 	var data []byte
 	for eof := false; !eof; {

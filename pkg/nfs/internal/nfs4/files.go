@@ -3,7 +3,6 @@ package nfs4
 import (
 	"context"
 	"crypto/rand"
-	"io/fs"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
@@ -47,7 +46,7 @@ func (c *Client) ReadFile(ctx context.Context, cred *rpc.Credential, path []stri
 	if err != nil {
 		return nil, err
 	}
-	if err := readable(&a.Attr, limit); err != nil {
+	if err := status.Readable(4, a.Attr, limit); err != nil {
 		return nil, err
 	}
 	handle, err := r.handle()
@@ -62,24 +61,6 @@ func (c *Client) ReadFile(ctx context.Context, cred *rpc.Credential, path []stri
 		err = &status.Error{Version: 4, Op: "READ", Code: status.FBig}
 	}
 	return data, err
-}
-
-// readable refuses what is not a regular file of at most limit bytes.
-func readable(a *file.Attr, limit int64) error {
-	var code status.Code
-	switch {
-	case a.IsDir():
-		code = status.IsDir
-	case a.Type == fs.ModeSymlink:
-		code = status.Symlink
-	case a.Type != 0:
-		code = status.Inval
-	case a.Size > uint64(limit):
-		code = status.FBig
-	default:
-		return nil
-	}
-	return &status.Error{Version: 4, Op: "READ", Code: code}
 }
 
 func (b *compound) read(offset uint64, n int) {

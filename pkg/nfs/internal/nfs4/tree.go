@@ -31,18 +31,12 @@ func (c *Client) Batch() (names, calls int) {
 // Lookup finds path and returns its handle.
 func (c *Client) Lookup(ctx context.Context, cred *rpc.Credential, path []string) (file.Handle, file.Attr, error) {
 	r, err := c.call(ctx, cred, path, func(b *compound) {
-		b.getattr(statBits)
-		b.op(opGetFH)
+		b.find()
 	})
 	if err != nil {
 		return "", file.Attr{}, err
 	}
-	a, err := r.attr()
-	if err != nil {
-		return "", file.Attr{}, err
-	}
-	h, err := r.handle()
-	return h, a.Attr, err
+	return r.found()
 }
 
 // LookupIn finds one name in a directory.
@@ -50,12 +44,21 @@ func (c *Client) LookupIn(ctx context.Context, cred *rpc.Credential, dir file.Ha
 	r, err := c.do(ctx, cred, func(b *compound) {
 		b.putFH(dir)
 		b.lookup([]string{name})
-		b.getattr(statBits)
-		b.op(opGetFH)
+		b.find()
 	})
 	if err != nil {
 		return "", file.Attr{}, err
 	}
+	return r.found()
+}
+
+// find asks for what [results.found] reads: the attributes and the handle of the current file.
+func (b *compound) find() {
+	b.getattr(statBits)
+	b.op(opGetFH)
+}
+
+func (r *results) found() (file.Handle, file.Attr, error) {
 	a, err := r.attr()
 	if err != nil {
 		return "", file.Attr{}, err
