@@ -116,7 +116,7 @@ func (m *Mounter) claim(target string) (release func(), err error) {
 //   - [volume.ErrBusy]: another operation works on target;
 //   - [volume.ErrNotFound], [volume.ErrRefused], [volume.ErrUnsupported]: the server has no such path, does not admit us,
 //     speaks no version that may be used;
-//   - [volume.ErrUnavailable]: the server does not answer.
+//   - [volume.ErrUnavailable]: the server does not answer, or this node is too busy to ask it.
 func (m *Mounter) Mount(ctx context.Context, s Source, target string) error {
 	s, err := s.check()
 	o, optionsErr := parseOptions(s.Options)
@@ -221,6 +221,8 @@ func (m *Mounter) attach(ctx context.Context, s Source, o options, target string
 		err = explain(f, s)
 	case errors.Is(err, errKilled):
 		err = fmt.Errorf("%w: server %s did not let %s be mounted in time (%w)", volume.ErrUnavailable, s.Server, s.Path, err)
+	case errors.Is(err, errNoWorker):
+		err = fmt.Errorf("%w: %w", volume.ErrUnavailable, err)
 	}
 	return errors.Join(err, m.undo(ctx, target, made))
 }

@@ -114,10 +114,20 @@ func TestPreflightGoesFirst(t *testing.T) {
 
 func TestMountEndsAtTheDeadline(t *testing.T) {
 	m := helpedBy(t, "hang", Config{Timeout: 200 * time.Millisecond})
+	ready(t, m.helpers) // or a slow machine spends the time on starting it
 	target := filepath.Join(t.TempDir(), "target")
 	err := m.Mount(t.Context(), local, target)
 	wantError(t, err, volume.ErrUnavailable, "server 127.0.0.1 did not let /exports/vol be mounted in time")
 	wantError(t, err, context.DeadlineExceeded, "within 200ms")
+	wantGone(t, target)
+}
+
+func TestMountWithoutAHelperEndsAtTheDeadline(t *testing.T) {
+	m := helpedBy(t, "never-ready", Config{Timeout: 50 * time.Millisecond})
+	target := filepath.Join(t.TempDir(), "target")
+	err := m.Mount(t.Context(), local, target)
+	wantError(t, err, volume.ErrUnavailable, "no mount helper was ready in time: the node is overloaded")
+	wantError(t, err, context.DeadlineExceeded, "within 50ms")
 	wantGone(t, target)
 }
 

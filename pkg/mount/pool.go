@@ -3,6 +3,7 @@ package mount
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -18,7 +19,10 @@ const (
 	stall = 250 * time.Millisecond
 )
 
-var errClosed = errors.New("the mounter is closed")
+var (
+	errClosed   = errors.New("the mounter is closed")
+	errNoWorker = errors.New("no mount helper was ready in time: the node is overloaded, or its other mounts hang")
+)
 
 // pool lends workers, few at a time as long as they do their work, and any number when they hang.
 type pool struct {
@@ -88,7 +92,7 @@ func (p *pool) take(ctx context.Context) (*worker, error) {
 		return l.worker, l.err
 	case <-ctx.Done():
 		p.leave(turn)
-		return nil, context.Cause(ctx)
+		return nil, fmt.Errorf("%w (%w)", errNoWorker, context.Cause(ctx))
 	}
 }
 

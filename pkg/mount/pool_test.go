@@ -18,6 +18,17 @@ func testPool(t *testing.T, helper string) *pool {
 	return p
 }
 
+// ready waits until p has an idle worker, which it answers.
+func ready(t *testing.T, p *pool) *worker {
+	t.Helper()
+	w, err := p.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.give(w)
+	return w
+}
+
 // nothing is a request that does nothing, whoever makes it: its failure says that it was answered.
 func nothing() request { return request{Operation: "nothing"} }
 
@@ -65,14 +76,10 @@ func TestPoolReplacesAWorkerThatDied(t *testing.T) {
 
 func TestPoolEndsAWorkerThatHangs(t *testing.T) {
 	p := testPool(t, "hang")
+	w := ready(t, p)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	w, err := p.take(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.give(w)
-	err = p.run(ctx, nothing())
+	err := p.run(ctx, nothing())
 	if !errors.Is(err, errKilled) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("ended with %v", err)
 	}
@@ -122,7 +129,7 @@ func TestPoolLetsGoOfWhoGivesUpWaiting(t *testing.T) {
 	p := testPool(t, "never-ready")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := p.run(ctx, nothing()); !errors.Is(err, context.DeadlineExceeded) {
+	if err := p.run(ctx, nothing()); !errors.Is(err, errNoWorker) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	p.mu.Lock()
@@ -150,11 +157,7 @@ func TestPoolRefusesWorkWhenClosed(t *testing.T) {
 
 func TestPoolRetiresIdleWorkers(t *testing.T) {
 	p := testPool(t, "mount-helper")
-	w, err := p.take(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.give(w)
+	w := ready(t, p)
 	p.drop(w) // as its timer does
 	if w.alive() || len(p.idle) != 0 {
 		t.Errorf("alive %t, %d idle", w.alive(), len(p.idle))

@@ -16,7 +16,7 @@ import (
 func elected(c *cluster, identity string) func(*Config) {
 	return func(config *Config) {
 		config.Election = &Election{Client: c, Namespace: "kube-system", Lease: LeaseName(testDriver), Identity: identity,
-			Duration: 1500 * time.Millisecond, Renew: time.Second, Retry: 50 * time.Millisecond}
+			Duration: 30 * time.Second, Renew: 20 * time.Second, Retry: 50 * time.Millisecond}
 	}
 }
 
@@ -94,7 +94,10 @@ func TestLostLeadershipEndsTheProcess(t *testing.T) {
 	c.PrependReactor("*", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return broken.Load(), nil, errors.New("the API server is away")
 	})
-	k, err := New(Config{DriverName: testDriver, Volumes: &driverFake{}, Client: c, Log: quiet(), Election: electionOf(c)})
+	config := Config{DriverName: testDriver, Volumes: &driverFake{}, Client: c, Log: quiet()}
+	elected(c, "me")(&config)
+	config.Election.Duration, config.Election.Renew = 3*time.Second, 2*time.Second
+	k, err := New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,12 +108,6 @@ func TestLostLeadershipEndsTheProcess(t *testing.T) {
 	if err := <-ended; !errors.Is(err, ErrLeadershipLost) {
 		t.Errorf("the controller ended with %v", err)
 	}
-}
-
-func electionOf(c *cluster) *Election {
-	var config Config
-	elected(c, "me")(&config)
-	return config.Election
 }
 
 func TestStandByStopsAtOnce(t *testing.T) {

@@ -194,18 +194,19 @@ func TestUnreachable(t *testing.T) {
 	for _, tt := range []struct {
 		name, server string
 		port         int
+		patience     time.Duration
 		text         string
 	}{
-		{"nothing listens", "127.0.0.1", port(closed), "nothing listens there"},
-		{"no such host", "no-such-host.invalid", 0, "DNS"},
-		{"no answer", "127.0.0.1", port(deaf), "no answer in time"},
+		{"nothing listens", "127.0.0.1", port(closed), 10 * time.Second, "nothing listens there"},
+		{"no such host", "no-such-host.invalid", 0, 10 * time.Second, "DNS"},
+		{"no answer", "127.0.0.1", port(deaf), 200 * time.Millisecond, "no answer in time"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			_, err := nfs.Open(ctx, nfs.Config{
 				Server: tt.server, Export: "/x", Port: tt.port, Versions: []nfs.Version{nfs.V42},
-				DialTimeout: 200 * time.Millisecond, CallTimeout: 100 * time.Millisecond,
+				DialTimeout: tt.patience, CallTimeout: tt.patience,
 			})
 			if !errors.Is(err, nfs.ErrUnreachable) || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("got %v", err)

@@ -98,13 +98,19 @@ func TestUncachedReplyLost(t *testing.T) {
 func TestAbandoned(t *testing.T) {
 	f := startFake(t)
 	c := f.connect(100 * time.Millisecond)
-	f.set(func(ops []uint32) fault { return fault{silent: slices.Contains(ops, opCreate)} })
 	for i := range int(f.slots) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		if err := c.Mkdir(ctx, nobody, []string{fmt.Sprint(i)}, wanted()); !errors.Is(err, context.DeadlineExceeded) {
+		ctx, leave := context.WithCancel(t.Context())
+		f.set(func(ops []uint32) fault {
+			if !slices.Contains(ops, opCreate) {
+				return fault{}
+			}
+			leave()
+			return fault{silent: true}
+		})
+		if err := c.Mkdir(ctx, nobody, []string{fmt.Sprint(i)}, wanted()); !errors.Is(err, context.Canceled) {
 			t.Errorf("Mkdir: %v", err)
 		}
-		cancel()
+		leave()
 	}
 	f.set(func([]uint32) fault { return fault{} })
 	if err := c.Mkdir(t.Context(), nobody, []string{"last"}, wanted()); err != nil {
@@ -128,7 +134,7 @@ func TestPatienceEnds(t *testing.T) {
 		}
 		return fault{}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // ends in a long pause between two attempts
 	defer cancel()
 	err := c.Remove(ctx, nobody, []string{"x"})
 	if !errors.Is(err, context.DeadlineExceeded) || !status.Is(err, status.Grace) {
