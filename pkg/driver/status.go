@@ -22,6 +22,7 @@ var statusCodes = [...]struct {
 	code codes.Code
 }{
 	{volume.ErrInvalid, codes.InvalidArgument},
+	{volume.ErrRange, codes.OutOfRange},
 	{volume.ErrExists, codes.AlreadyExists},
 	{volume.ErrNotFound, codes.NotFound},
 	{volume.ErrBusy, codes.Aborted},

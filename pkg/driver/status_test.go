@@ -25,6 +25,7 @@ var sentinels = map[string]struct {
 	code codes.Code
 }{
 	"ErrInvalid":     {volume.ErrInvalid, codes.InvalidArgument},
+	"ErrRange":       {volume.ErrRange, codes.OutOfRange},
 	"ErrExists":      {volume.ErrExists, codes.AlreadyExists},
 	"ErrNotFound":    {volume.ErrNotFound, codes.NotFound},
 	"ErrBusy":        {volume.ErrBusy, codes.Aborted},

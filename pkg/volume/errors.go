@@ -6,6 +6,7 @@ import "errors"
 // gRPC code in one table, so no other package knows codes.
 var (
 	ErrInvalid     = errors.New("invalid argument")             // the request can never succeed as it is: InvalidArgument
+	ErrRange       = errors.New("size is out of range")         // no size fits, such as one below that of the source: OutOfRange
 	ErrExists      = errors.New("exists with other content")    // same name, other properties, or a taken directory: AlreadyExists
 	ErrNotFound    = errors.New("not found")                    // the volume, path or target does not exist: NotFound
 	ErrBusy        = errors.New("another operation is running") // on the same volume; retry later: Aborted
