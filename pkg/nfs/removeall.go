@@ -18,7 +18,7 @@ import (
 // pages of directories, not by the size of the tree. Links are removed, never followed; a directory that is another file
 // system is left alone and an error (syscall.EXDEV). Directories of the tree that refuse us are emptied as their owner,
 // so that data of any user can be removed from an export that squashes root; the tree's own name is removed by us alone.
-func (f *FS) RemoveAll(ctx context.Context, name string) error {
+func (f *FS) RemoveAll(ctx context.Context, name string, _ func(files, bytes int64)) error {
 	path, err := splitNew(name)
 	return f.call(ctx, "removeall", err, func() error { return f.removeAll(ctx, path) }, name)
 }

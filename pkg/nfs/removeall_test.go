@@ -204,7 +204,7 @@ func TestRemoveAllEmpties(t *testing.T) {
 			g := &grove{}
 			tall(g)
 			prepare(g)
-			if err := g.fs(0).RemoveAll(t.Context(), "t"); err != nil {
+			if err := g.fs(0).RemoveAll(t.Context(), "t", nil); err != nil {
 				t.Error(err)
 			}
 			if len(g.nodes) != 2 || g.nodes["keep"] == nil {
@@ -225,7 +225,7 @@ func TestRemoveAllAsOwner(t *testing.T) {
 		g.plant(2000, 0o700, "t/a/", "t/a/file", "t/a/sub/", "t/a/sub/file")
 		g.plant(3000, 0, "t/locked/", "t/locked/file")
 		g.plant(3000, 0o500, "t/locked/sub/", "t/locked/sub/file")
-		if err := g.fs(uid).RemoveAll(t.Context(), "t"); err != nil {
+		if err := g.fs(uid).RemoveAll(t.Context(), "t", nil); err != nil {
 			t.Error(err)
 		}
 		if len(g.nodes) != 1 {
@@ -245,7 +245,7 @@ func TestRemoveAllRefused(t *testing.T) {
 	g.plant(1000, 0o755, "t/")
 	g.plant(0, 0o755, "t/roots/", "t/roots/file")
 	g.plant(0, 0o777, "t/open/", "t/open/file")
-	err := g.fs(1000).RemoveAll(t.Context(), "t")
+	err := g.fs(1000).RemoveAll(t.Context(), "t", nil)
 	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), `"roots"`) {
 		t.Errorf("got %v", err)
 	}
@@ -262,7 +262,7 @@ func TestRemoveAllStaysOnFileSystem(t *testing.T) {
 	g.plant(0, 0o755, "t/", "t/file", "t/mnt/", "t/mnt/data")
 	g.nodes["t/mnt"].attr.FSID.Major = 7
 	for range 2 {
-		err := g.fs(0).RemoveAll(t.Context(), "t")
+		err := g.fs(0).RemoveAll(t.Context(), "t", nil)
 		if !errors.Is(err, syscall.EXDEV) || !strings.Contains(err.Error(), `"mnt"`) {
 			t.Errorf("got %v", err)
 		}
@@ -278,7 +278,7 @@ func TestRemoveAllEndless(t *testing.T) {
 	g.plant(0, 0o755, "t/", "t/busy/", "t/busy/file")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := g.fs(0).RemoveAll(ctx, "t"); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, syscall.ENOTEMPTY) {
+	if err := g.fs(0).RemoveAll(ctx, "t", nil); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, syscall.ENOTEMPTY) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -288,7 +288,7 @@ func TestRemoveAllCanceled(t *testing.T) {
 	tall(g)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
-	if err := g.fs(0).RemoveAll(ctx, "t"); !errors.Is(err, context.Canceled) {
+	if err := g.fs(0).RemoveAll(ctx, "t", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

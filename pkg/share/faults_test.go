@@ -228,8 +228,8 @@ func TestCreateFailures(t *testing.T) {
 // leftovers takes away what was torn before and was never looked at.
 func (w *world) leftovers(torn bool) {
 	if torn {
-		w.must(w.fs.RemoveAll(w.Context(), volume.Reserved+"/volumes/pvc-1.json"))
-		w.must(w.fs.RemoveAll(w.Context(), volume.Reserved+"/staging/pvc-1.json"))
+		w.must(w.fs.RemoveAll(w.Context(), volume.Reserved+"/volumes/pvc-1.json", nil))
+		w.must(w.fs.RemoveAll(w.Context(), volume.Reserved+"/staging/pvc-1.json", nil))
 	}
 }
 

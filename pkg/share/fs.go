@@ -15,6 +15,7 @@ type FS interface {
 	Directories
 	Files
 	Attributes
+	Trees
 }
 
 // Directories makes, lists, moves and removes.
@@ -28,8 +29,21 @@ type Directories interface {
 	Rename(ctx context.Context, oldName, newName string) error
 	// Remove removes a file, a link or an empty directory.
 	Remove(ctx context.Context, name string) error
+}
+
+// Trees works on whole trees. progress is called now and then, never at once from two goroutines, with the files and
+// bytes done since the call began; nil: nobody listens.
+type Trees interface {
 	// RemoveAll removes a tree, nil if there is none; it never follows a link.
-	RemoveAll(ctx context.Context, name string) error
+	RemoveAll(ctx context.Context, name string, progress func(files, bytes int64)) error
+	// CopyTree copies the directory from to the new name to (fs.ErrExist if there is something), with everything in it:
+	// owners, modes with setuid, setgid and sticky, modification and access times, symbolic links as links, hard links as
+	// hard links, holes, FIFOs, sockets and device nodes, names of any bytes. It never follows a link and never leaves the
+	// file system of from (a directory that is another file system: syscall.EXDEV). When it returns nil everything is
+	// verified (count, type and size of each thing) and on stable storage. After an error what was made stays for the
+	// caller to remove. What others remove from the tree meanwhile is left out; a file that grows is copied as far as it
+	// was when it was opened.
+	CopyTree(ctx context.Context, from, to string, progress func(files, bytes int64)) error
 }
 
 // Files reads and writes what is small: records and links.
@@ -51,6 +65,8 @@ type Attributes interface {
 	Lstat(ctx context.Context, name string) (fs.FileInfo, error)
 	// Chmod sets the mode, special bits too.
 	Chmod(ctx context.Context, name string, perm fs.FileMode) error
+	// Chown sets owner and group, of a link itself; -1 leaves one as it is.
+	Chown(ctx context.Context, name string, uid, gid int) error
 	// Space is the size and the free space of the share's file system in bytes; available is what we may use of it.
 	Space(ctx context.Context) (total, free, available uint64, err error)
 }

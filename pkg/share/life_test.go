@@ -80,12 +80,12 @@ func TestLayoutRemoved(t *testing.T) {
 			w.must(creates(&a, request("pvc-a", "a", volume.Delete, false))(p))
 			w.must(deletes(a.ID)(p))
 			w.must(creates(&a, request("pvc-a", "a", volume.Delete, false))(p))
-			w.must(w.fs.RemoveAll(t.Context(), volume.Reserved+part))
+			w.must(w.fs.RemoveAll(t.Context(), volume.Reserved+part, nil))
 			if part == "/staging" {
 				w.write(volume.Reserved+"/volumes/pvc-b.json", "torn")
 			}
 			w.must(creates(&b, request("pvc-b", "b", volume.Delete, false))(p))
-			w.must(w.fs.RemoveAll(t.Context(), volume.Reserved+part))
+			w.must(w.fs.RemoveAll(t.Context(), volume.Reserved+part, nil))
 			for _, v := range []volume.Volume{a, b} {
 				if err := deletes(v.ID)(p); err != nil && !errors.Is(err, volume.ErrUnavailable) {
 					t.Error(err)
@@ -142,7 +142,7 @@ func TestMadeMeanwhile(t *testing.T) {
 				return
 			}
 			w.wantsExists(err)
-			w.must(w.fs.RemoveAll(t.Context(), volume.Reserved+"/directories/ns%2Fa"))
+			w.must(w.fs.RemoveAll(t.Context(), volume.Reserved+"/directories/ns%2Fa", nil))
 			w.must(sharetest.Audit(t.Context(), w.fs))
 		})
 	}

@@ -183,7 +183,7 @@ func (p *purger) learn(infos []fs.FileInfo) {
 
 func (p *purger) removeTree(name string) error {
 	began := time.Now()
-	err := p.share.fs.RemoveAll(p.ctx, trashDir+"/"+name)
+	err := p.share.fs.RemoveAll(p.ctx, trashDir+"/"+name, nil)
 	p.share.observe("purge", time.Since(began), err)
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ func bench(b *testing.B, delay time.Duration, run func(b *testing.B, f *nfs.FS))
 				b.Fatal(err)
 			}
 			run(b, f)
-			if err := f.RemoveAll(context.Background(), dir); err != nil {
+			if err := f.RemoveAll(context.Background(), dir, nil); err != nil {
 				b.Fatal(err)
 			}
 		})
@@ -101,7 +101,7 @@ func benchRemoveAll(b *testing.B, dirs, files int, delay time.Duration) {
 				b.Fatal(err)
 			}
 			b.StartTimer()
-			if err := f.RemoveAll(b.Context(), top); err != nil {
+			if err := f.RemoveAll(b.Context(), top, nil); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -81,7 +81,7 @@ func TestRoundTrips(t *testing.T) {
 				t.Errorf("v%v %s: %d round trips, want %d", v, tt.op, n, most)
 			}
 		}
-		if err := f.RemoveAll(ctx, "a"); err != nil {
+		if err := f.RemoveAll(ctx, "a", nil); err != nil {
 			t.Error(err)
 		}
 	}

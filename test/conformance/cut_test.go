@@ -35,7 +35,7 @@ func cutConnections(t *testing.T, c nfs.Config) {
 	if err := steady.Mkdir(ctx, "cut", 0o777, -1, -1); err != nil {
 		t.Fatal(err)
 	}
-	defer steady.RemoveAll(ctx, "cut")
+	defer steady.RemoveAll(ctx, "cut", nil)
 
 	flaky := &nfsserver.Flaky{Dial: c.Dial, Mean: 8000, Orderly: c.Versions[0] == nfs.V3}
 	flaky.Calm()
@@ -92,7 +92,7 @@ func everything(ctx context.Context, f *nfs.FS, dir string) error {
 		func() error { return f.Mkdir(ctx, in("tree"), 0o700, -1, -1) },
 		func() error { return f.Mkdir(ctx, in("tree/sub"), 0o700, -1, -1) },
 		func() error { return f.Symlink(ctx, "x", in("tree/sub/link")) },
-		func() error { return f.RemoveAll(ctx, in("tree")) },
+		func() error { return f.RemoveAll(ctx, in("tree"), nil) },
 		func() error { _, err := f.ReadDir(ctx, dir); return err },
 	}
 	for i, step := range steps {

@@ -55,7 +55,7 @@ func TestRestart(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkEverything(ctx, t, f, 8*40)
-			if err := f.RemoveAll(ctx, "cut"); err != nil {
+			if err := f.RemoveAll(ctx, "cut", nil); err != nil {
 				t.Error(err)
 			}
 		})

@@ -134,7 +134,7 @@ func TestRemoveForeign(t *testing.T) {
 			if err := os.Chmod(filepath.Join(volume, "c"), 0o500); err != nil {
 				t.Fatal(err)
 			}
-			if err := f.RemoveAll(t.Context(), "volume"); err != nil {
+			if err := f.RemoveAll(t.Context(), "volume", nil); err != nil {
 				t.Error(err)
 			}
 			if _, err := os.Lstat(volume); !errors.Is(err, fs.ErrNotExist) {

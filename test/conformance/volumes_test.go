@@ -20,7 +20,7 @@ func volumesOn(t *testing.T, c nfs.Config) {
 	sharetest.Run(t, func(t *testing.T) share.FS {
 		f := open(t, c)
 		dir := fmt.Sprint("share-", shares.Add(1))
-		if err := f.RemoveAll(t.Context(), dir); err != nil {
+		if err := f.RemoveAll(t.Context(), dir, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.Mkdir(t.Context(), dir, 0o755, -1, -1); err != nil {

@@ -20,7 +20,7 @@ func (s *suite) root() {
 		"Symlink":    s.fs.Symlink(s.ctx, "x", "."),
 		"CreateFile": s.fs.CreateFile(s.ctx, ".", nil, 0o644),
 		"Remove":     s.fs.Remove(s.ctx, "."),
-		"RemoveAll":  s.fs.RemoveAll(s.ctx, "."),
+		"RemoveAll":  s.fs.RemoveAll(s.ctx, ".", nil),
 		"Rename old": s.fs.Rename(s.ctx, ".", s.in("x")),
 		"Rename new": s.fs.Rename(s.ctx, s.dir, "."),
 	} {
@@ -44,7 +44,7 @@ func (s *suite) every(name string) map[string]error {
 		"Rename old": s.fs.Rename(s.ctx, name, s.in("to")),
 		"Rename new": s.fs.Rename(s.ctx, s.in("from"), name),
 		"Remove":     s.fs.Remove(s.ctx, name),
-		"RemoveAll":  s.fs.RemoveAll(s.ctx, name),
+		"RemoveAll":  s.fs.RemoveAll(s.ctx, name, nil),
 	}
 }
 
@@ -83,7 +83,7 @@ func (s *suite) hostileNames() {
 	}
 	for _, name := range hostile {
 		s.must(s.fs.Rename(s.ctx, s.in(name, name), s.in(name, "moved")))
-		s.must(s.fs.RemoveAll(s.ctx, s.in(name)))
+		s.must(s.fs.RemoveAll(s.ctx, s.in(name), nil))
 	}
 	s.wants("a name of 256 bytes", s.fs.Mkdir(s.ctx, s.in(strings.Repeat("x", 256)), 0o755, -1, -1), syscall.ENAMETOOLONG)
 }

@@ -18,6 +18,7 @@ type FS interface {
 	Reader
 	Maker
 	Changer
+	Trees
 }
 
 // Reader looks without changing anything. A missing name matches fs.ErrNotExist, a name below something that is no
@@ -55,8 +56,15 @@ type Changer interface {
 	Rename(ctx context.Context, oldname, newname string) error
 	// Remove takes away a file, a link or an empty directory.
 	Remove(ctx context.Context, name string) error
+}
+
+// Trees works on whole trees, and makes what only trees of others have. progress is called now and then, never at once
+// from two goroutines, with the files and bytes done so far; it may be nil.
+type Trees interface {
 	// RemoveAll takes away a whole tree; nil when there is none. Links are removed, never followed.
-	RemoveAll(ctx context.Context, name string) error
+	RemoveAll(ctx context.Context, name string, progress func(files, bytes int64)) error
+	// CopyTree copies the directory from to the new name to, with everything that share.Trees promises.
+	CopyTree(ctx context.Context, from, to string, progress func(files, bytes int64)) error
 }
 
 // Owned is what the Sys value of every fs.FileInfo implements.

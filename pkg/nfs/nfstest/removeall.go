@@ -10,8 +10,8 @@ import (
 )
 
 func (s *suite) removeAll() {
-	s.must(s.fs.RemoveAll(s.ctx, s.in("none")))
-	s.must(s.fs.RemoveAll(s.ctx, s.in("none", "below")))
+	s.must(s.fs.RemoveAll(s.ctx, s.in("none"), nil))
+	s.must(s.fs.RemoveAll(s.ctx, s.in("none", "below"), nil))
 	s.write(s.in("file"), "")
 	s.mkdir(s.in("empty"))
 	s.mkdir(s.in("tree"))
@@ -21,9 +21,9 @@ func (s *suite) removeAll() {
 	s.write(s.in("tree", "file"), "x")
 	s.symlink("loop", s.in("tree", "loop"))
 	for _, name := range []string{"file", "empty", "tree"} {
-		s.must(s.fs.RemoveAll(s.ctx, s.in(name)))
+		s.must(s.fs.RemoveAll(s.ctx, s.in(name), nil))
 		s.gone(s.in(name))
-		s.must(s.fs.RemoveAll(s.ctx, s.in(name)))
+		s.must(s.fs.RemoveAll(s.ctx, s.in(name), nil))
 	}
 }
 
@@ -38,14 +38,14 @@ func (s *suite) removeAllKeepsOutside() {
 	s.symlink("/", s.in("tree", "sub", "root"))
 	s.symlink("../../outside/file", s.in("tree", "sub", "file"))
 	s.symlink("outside", s.in("link"))
-	s.must(s.fs.RemoveAll(s.ctx, s.in("tree")))
-	s.must(s.fs.RemoveAll(s.ctx, s.in("link")))
+	s.must(s.fs.RemoveAll(s.ctx, s.in("tree"), nil))
+	s.must(s.fs.RemoveAll(s.ctx, s.in("link"), nil))
 	s.content(s.in("outside", "file"), "kept")
 	if got := s.names(s.dir); !slices.Equal(got, []string{"outside"}) {
 		s.Errorf("left: %q", got)
 	}
 	s.symlink("outside", s.in("link"))
-	s.wants("RemoveAll through a link", s.fs.RemoveAll(s.ctx, s.in("link", "file")), syscall.ELOOP, syscall.ENOTDIR)
+	s.wants("RemoveAll through a link", s.fs.RemoveAll(s.ctx, s.in("link", "file"), nil), syscall.ELOOP, syscall.ENOTDIR)
 	s.content(s.in("outside", "file"), "kept")
 }
 
@@ -63,7 +63,7 @@ func (s *suite) removeAllLocked() {
 		s.must(s.fs.Chmod(s.ctx, path.Join(dir, "sub"), perm))
 		s.must(s.fs.Chmod(s.ctx, dir, perm))
 	}
-	s.must(s.fs.RemoveAll(s.ctx, s.in("tree")))
+	s.must(s.fs.RemoveAll(s.ctx, s.in("tree"), nil))
 	s.gone(s.in("tree"))
 }
 
@@ -77,7 +77,7 @@ func (s *suite) removeAllWide() {
 	for i := range 40 {
 		s.write(s.in("tree", names[i], "file"), "x")
 	}
-	s.must(s.fs.RemoveAll(s.ctx, s.in("tree")))
+	s.must(s.fs.RemoveAll(s.ctx, s.in("tree"), nil))
 	s.gone(s.in("tree"))
 }
 
@@ -90,6 +90,6 @@ func (s *suite) removeAllDeep() {
 	}
 	s.write(name+"/file", "x")
 	s.content(name+"/file", "x")
-	s.must(s.fs.RemoveAll(s.ctx, s.in("tree")))
+	s.must(s.fs.RemoveAll(s.ctx, s.in("tree"), nil))
 	s.gone(s.in("tree"))
 }

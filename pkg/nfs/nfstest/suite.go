@@ -36,12 +36,12 @@ func newSuite(t *testing.T, fsys FS, deviations []Deviation) *suite {
 	t.Cleanup(cancel)
 	s := &suite{T: t, fs: fsys, ctx: ctx, deviations: deviations}
 	s.dir = fmt.Sprintf("nfstest-%d-%d", os.Getpid(), directories.Add(1))
-	s.must(fsys.RemoveAll(ctx, s.dir))
+	s.must(fsys.RemoveAll(ctx, s.dir, nil))
 	s.must(fsys.Mkdir(ctx, s.dir, 0o755, -1, -1))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 		defer cancel()
-		if err := fsys.RemoveAll(ctx, s.dir); err != nil {
+		if err := fsys.RemoveAll(ctx, s.dir, nil); err != nil {
 			t.Errorf("removing the test's directory: %v", err)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -25,22 +26,36 @@ const maxElement = 255
 type FS struct {
 	mu   sync.Mutex
 	root *node
+	made atomic.Uint64 // inode numbers given out
 }
 
 // New makes an empty share, root's and open to everybody.
-func New() *FS { return &FS{root: newNode(fs.ModeDir|0o777, 0, 0)} }
+func New() *FS {
+	f := new(FS)
+	f.root = f.newNode(fs.ModeDir|0o777, 0, 0)
+	return f
+}
 
 type node struct {
 	mode     fs.FileMode
 	uid, gid uint32
+	id       uint64 // inode number
+	names    uint32 // how many directories' entries it has
+	accessed time.Time
 	modified time.Time
+	major    uint32 // of a device node
+	minor    uint32
 	data     []byte           // of a file
 	target   string           // of a link
 	children map[string]*node // of a directory
 }
 
-func newNode(mode fs.FileMode, uid, gid int) *node {
-	n := &node{mode: mode, modified: time.Now(), uid: uint32(max(uid, 0)), gid: uint32(max(gid, 0))}
+func (f *FS) newNode(mode fs.FileMode, uid, gid int) *node {
+	now := time.Now()
+	n := &node{
+		mode: mode, uid: uint32(max(uid, 0)), gid: uint32(max(gid, 0)),
+		id: f.made.Add(1), accessed: now, modified: now,
+	}
 	if mode.IsDir() {
 		n.children = map[string]*node{}
 	}
@@ -142,11 +157,15 @@ func (f *FS) place(ctx context.Context, name string) (entry, error) {
 }
 
 func (e entry) put(n *node) {
+	e.drop()
 	e.dir.children[e.name] = n
-	e.dir.modified = time.Now()
+	n.names++
 }
 
 func (e entry) drop() {
+	if there := e.dir.children[e.name]; there != nil {
+		there.names--
+	}
 	delete(e.dir.children, e.name)
 	e.dir.modified = time.Now()
 }
@@ -157,25 +176,41 @@ type info struct {
 	size     int64
 	mode     fs.FileMode
 	modified time.Time
-	owner    Owner
+	attr     Attr
 }
 
-// Owner is the Sys value of every fs.FileInfo.
-type Owner struct{ uid, gid uint32 }
+// Attr is the Sys value of every fs.FileInfo.
+type Attr struct {
+	uid, gid     uint32
+	id           uint64
+	names        uint32
+	accessed     time.Time
+	major, minor uint32
+}
 
 // Owner returns the user and group that own the file.
-func (o Owner) Owner() (uid, gid uint32) { return o.uid, o.gid }
+func (a Attr) Owner() (uid, gid uint32) { return a.uid, a.gid }
+
+// Inode returns the file's number and how many names it has.
+func (a Attr) Inode() (id uint64, names uint32) { return a.id, a.names }
+
+// Accessed returns when the file was last read.
+func (a Attr) Accessed() time.Time { return a.accessed }
+
+// Device returns the numbers of a device node.
+func (a Attr) Device() (major, minor uint32) { return a.major, a.minor }
 
 func (i info) Name() string       { return i.name }
 func (i info) Size() int64        { return i.size }
 func (i info) Mode() fs.FileMode  { return i.mode }
 func (i info) ModTime() time.Time { return i.modified }
 func (i info) IsDir() bool        { return i.mode.IsDir() }
-func (i info) Sys() any           { return i.owner }
+func (i info) Sys() any           { return i.attr }
 
 func (n *node) info(name string) fs.FileInfo {
 	size := len(n.data) + len(n.target)
-	return info{name: name, size: int64(size), mode: n.mode, modified: n.modified, owner: Owner{n.uid, n.gid}}
+	attr := Attr{n.uid, n.gid, n.id, n.names, n.accessed, n.major, n.minor}
+	return info{name: name, size: int64(size), mode: n.mode, modified: n.modified, attr: attr}
 }
 
 func (n *node) list() []fs.FileInfo {

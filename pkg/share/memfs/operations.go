@@ -3,7 +3,6 @@ package memfs
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io/fs"
 	"path"
 	"syscall"
@@ -28,19 +27,19 @@ func (f *FS) make(ctx context.Context, op, name string, n *node) error {
 
 // Mkdir makes a directory.
 func (f *FS) Mkdir(ctx context.Context, name string, perm fs.FileMode, uid, gid int) error {
-	return f.make(ctx, "mkdir", name, newNode(fs.ModeDir|perm&(fs.ModePerm|special), uid, gid))
+	return f.make(ctx, "mkdir", name, f.newNode(fs.ModeDir|perm&(fs.ModePerm|special), uid, gid))
 }
 
 // Symlink makes a link.
 func (f *FS) Symlink(ctx context.Context, target, name string) error {
-	n := newNode(fs.ModeSymlink|0o777, -1, -1)
+	n := f.newNode(fs.ModeSymlink|0o777, -1, -1)
 	n.target = target
 	return f.make(ctx, "symlink", name, n)
 }
 
 // CreateFile makes a file.
 func (f *FS) CreateFile(ctx context.Context, name string, data []byte, perm fs.FileMode) error {
-	n := newNode(perm&(fs.ModePerm|special), -1, -1)
+	n := f.newNode(perm&(fs.ModePerm|special), -1, -1)
 	n.data = bytes.Clone(data)
 	return f.make(ctx, "create", name, n)
 }
@@ -160,6 +159,9 @@ func (f *FS) Rename(ctx context.Context, oldName, newName string) error {
 	if err != nil {
 		return pathError("rename", newName, err)
 	}
+	if from.node == to.node { // two names of one file both stay, as POSIX has it
+		return nil
+	}
 	from.drop()
 	to.put(from.node)
 	return nil
@@ -211,20 +213,6 @@ func (f *FS) Remove(ctx context.Context, name string) error {
 		e.drop()
 	}
 	return pathError("remove", name, err)
-}
-
-// RemoveAll removes a tree.
-func (f *FS) RemoveAll(ctx context.Context, name string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	e, err := f.place(ctx, name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err == nil && e.node != nil:
-		e.drop()
-	}
-	return pathError("removeall", name, err)
 }
 
 // Space reports a share that is half full.

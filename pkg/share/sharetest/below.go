@@ -37,8 +37,12 @@ func (b *below) Rename(ctx context.Context, oldName, newName string) error {
 
 func (b *below) Remove(ctx context.Context, name string) error { return b.fs.Remove(ctx, b.in(name)) }
 
-func (b *below) RemoveAll(ctx context.Context, name string) error {
-	return b.fs.RemoveAll(ctx, b.in(name))
+func (b *below) RemoveAll(ctx context.Context, name string, progress func(files, bytes int64)) error {
+	return b.fs.RemoveAll(ctx, b.in(name), progress)
+}
+
+func (b *below) CopyTree(ctx context.Context, from, to string, progress func(files, bytes int64)) error {
+	return b.fs.CopyTree(ctx, b.in(from), b.in(to), progress)
 }
 
 func (b *below) ReadFile(ctx context.Context, name string, limit int64) ([]byte, error) {
@@ -63,6 +67,10 @@ func (b *below) Lstat(ctx context.Context, name string) (fs.FileInfo, error) {
 
 func (b *below) Chmod(ctx context.Context, name string, perm fs.FileMode) error {
 	return b.fs.Chmod(ctx, b.in(name), perm)
+}
+
+func (b *below) Chown(ctx context.Context, name string, uid, gid int) error {
+	return b.fs.Chown(ctx, b.in(name), uid, gid)
 }
 
 func (b *below) Space(ctx context.Context) (total, free, available uint64, err error) {

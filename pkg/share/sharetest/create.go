@@ -66,7 +66,7 @@ func (s *suite) createTwice() {
 	s.holds(first)
 
 	// A directory that has gone is made again, since nobody else can have got its name.
-	s.must(s.fs.RemoveAll(s.ctx, "a"))
+	s.must(s.fs.RemoveAll(s.ctx, "a", nil))
 	s.make("a", nil)
 	s.mode("a", 0o777)
 	s.holds(first)

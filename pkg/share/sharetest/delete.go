@@ -128,7 +128,7 @@ func (s *suite) deleteWithoutRecord() {
 		}
 		s.root("other", left)
 		s.content(left+"/file", "data")
-		s.must(s.fs.RemoveAll(s.ctx, left))
+		s.must(s.fs.RemoveAll(s.ctx, left, nil))
 	}
 	s.holds(other)
 }

@@ -56,8 +56,12 @@ func (h *Hooked) Remove(ctx context.Context, name string) error {
 	return h.call(ctx, "Remove", name, "", func() error { return h.FS.Remove(ctx, name) })
 }
 
-func (h *Hooked) RemoveAll(ctx context.Context, name string) error {
-	return h.call(ctx, "RemoveAll", name, "", func() error { return h.FS.RemoveAll(ctx, name) })
+func (h *Hooked) RemoveAll(ctx context.Context, name string, progress func(files, bytes int64)) error {
+	return h.call(ctx, "RemoveAll", name, "", func() error { return h.FS.RemoveAll(ctx, name, progress) })
+}
+
+func (h *Hooked) CopyTree(ctx context.Context, from, to string, progress func(files, bytes int64)) error {
+	return h.call(ctx, "CopyTree", from, to, func() error { return h.FS.CopyTree(ctx, from, to, progress) })
 }
 
 func (h *Hooked) ReadFile(ctx context.Context, name string, limit int64) (data []byte, err error) {
@@ -85,6 +89,10 @@ func (h *Hooked) Lstat(ctx context.Context, name string) (info fs.FileInfo, err 
 
 func (h *Hooked) Chmod(ctx context.Context, name string, perm fs.FileMode) error {
 	return h.call(ctx, "Chmod", name, "", func() error { return h.FS.Chmod(ctx, name, perm) })
+}
+
+func (h *Hooked) Chown(ctx context.Context, name string, uid, gid int) error {
+	return h.call(ctx, "Chown", name, "", func() error { return h.FS.Chown(ctx, name, uid, gid) })
 }
 
 func (h *Hooked) Space(ctx context.Context) (total, free, available uint64, err error) {
