@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The parameters of a StorageClass. Keys are read in any case.
@@ -21,6 +22,9 @@ const (
 	ParamUID              = "uid"
 	ParamGID              = "gid"
 	ParamOnExisting       = "onExisting"
+	ParamArchiveRetention = "archiveRetention"
+	ParamCapacityCheck    = "capacityCheck"
+	ParamCapacityReserve  = "capacityReserve"
 )
 
 // What the provisioner adds to a class's parameters to say which claim a volume is for; the first three are those of
@@ -44,8 +48,35 @@ type Class struct {
 	Policy   Policy
 	Mode     fs.FileMode // of a new directory: permission bits, setuid, setgid and sticky as in [fs.FileMode]
 	UID, GID int         // owner of a new directory; -1: whom the server takes us for
-	Adopt    bool        // use a directory that exists already and belongs to no volume
-	Claim    Claim
+	// ModeGiven says that Mode is the class's own. A directory that is filled from a source keeps the source's mode, and
+	// the source's owner, where the class names none.
+	ModeGiven bool
+	Adopt     bool // use a directory that exists already and belongs to no volume
+	// ArchiveRetention is how long the archive of a deleted volume is kept; 0: for ever.
+	ArchiveRetention time.Duration
+	StrictCapacity   bool    // refuse a volume that the export has no room for
+	Reserve          Reserve // of the export that no volume may count on
+	Claim            Claim
+}
+
+// With is the class as c changes it.
+func (class Class) With(c Changes) Class {
+	if c.Policy != "" {
+		class.Policy = c.Policy
+	}
+	if c.ArchiveRetention != nil {
+		class.ArchiveRetention = *c.ArchiveRetention
+	}
+	if c.Mode != nil {
+		class.Mode, class.ModeGiven = *c.Mode, true
+	}
+	if c.UID >= 0 {
+		class.UID = c.UID
+	}
+	if c.GID >= 0 {
+		class.GID = c.GID
+	}
+	return class
 }
 
 // Defaults are what the install says where a class is silent.
@@ -94,7 +125,7 @@ func (p *classParser) mistake(err error) {
 }
 
 var knownParameters = []string{ParamServer, ParamShare, ParamSubDir, ParamPathPattern, ParamOnDelete, ParamArchiveOnDelete,
-	ParamMountPermissions, ParamUID, ParamGID, ParamOnExisting}
+	ParamMountPermissions, ParamUID, ParamGID, ParamOnExisting, ParamArchiveRetention, ParamCapacityCheck, ParamCapacityReserve}
 
 func (p *classParser) parameter(key, value string) {
 	if strings.HasPrefix(key, paramPrefix) {
@@ -125,13 +156,13 @@ func (p *classParser) value(key, value string) {
 	case ParamGID:
 		p.class.GID, err = parseOwner(key, value)
 	case ParamOnExisting:
-		switch strings.ToLower(value) {
-		case "adopt":
-			p.class.Adopt = true
-		case "refuse", "":
-		default:
-			err = fmt.Errorf("%w: %s is %q, it must be refuse or adopt", ErrInvalid, key, value)
-		}
+		p.class.Adopt, err = parseChoice(key, value, "refuse", "adopt")
+	case ParamArchiveRetention:
+		p.class.ArchiveRetention, err = parseRetention(value)
+	case ParamCapacityCheck:
+		p.class.StrictCapacity, err = parseChoice(key, value, "none", "strict")
+	case ParamCapacityReserve:
+		p.class.Reserve, err = ParseReserve(value)
 	}
 	p.mistake(err)
 }
@@ -207,9 +238,32 @@ func (p *classParser) policy() {
 func (p *classParser) mode(s string) error {
 	m, err := ParseMode(s)
 	if err == nil && m != 0 {
-		p.class.Mode = m
+		p.class.Mode, p.class.ModeGiven = m, true
 	}
 	return err
+}
+
+// parseChoice reads one of two words, of which no or nothing is the default.
+func parseChoice(key, s, no, yes string) (bool, error) {
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "", no:
+		return false, nil
+	case yes:
+		return true, nil
+	}
+	return false, fmt.Errorf("%w: %s is %q, it must be %s or %s", ErrInvalid, key, s, no, yes)
+}
+
+// parseRetention reads a duration; "" and "0" are 0, which means for ever.
+func parseRetention(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%w: %s is %q, it must be a duration such as 720h, or 0 to keep archives for ever", ErrInvalid, ParamArchiveRetention, s)
+	}
+	return d, nil
 }
 
 // ParseMode reads an octal mode such as "0770" or "2775"; "" is 0.

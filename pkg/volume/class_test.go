@@ -5,12 +5,14 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParseClass(t *testing.T) {
 	c, err := ParseClass(map[string]string{
 		"SERVER": "srv", "Share": "exports/k8s/", "subdir": "${pvc.metadata.name}", "onDelete": "Archive", "archiveOnDelete": "true",
 		"mountPermissions": "2775", "uid": "1000", "gid": "0", "onExisting": "adopt",
+		"archiveRetention": "720h", "capacityCheck": "Strict", "capacityReserve": "5%",
 		"csi.storage.k8s.io/pvc/name": "c", "csi.storage.k8s.io/pvc/namespace": "ns", "csi.storage.k8s.io/pv/name": "pvc-1",
 		"csi.storage.k8s.io/pvc/labels/a.b/C": "l", "csi.storage.k8s.io/pvc/annotations/x": "y",
 		"csi.storage.k8s.io/provisioner-secret-name": "s", "csi.storage.k8s.io/fstype": "nfs",
@@ -19,6 +21,9 @@ func TestParseClass(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.String() != "srv:/exports/k8s" || c.Policy != Archive || c.Mode != 0o775|fs.ModeSetgid || c.UID != 1000 || c.GID != 0 || !c.Adopt {
+		t.Errorf("class is %+v", c)
+	}
+	if !c.ModeGiven || c.ArchiveRetention != 720*time.Hour || !c.StrictCapacity || c.Reserve != (Reserve{Percent: 5}) {
 		t.Errorf("class is %+v", c)
 	}
 	if c.Claim.Name != "c" || c.Claim.Namespace != "ns" || c.Claim.Volume != "pvc-1" || c.Claim.Labels["a.b/C"] != "l" || c.Claim.Annotations["x"] != "y" {
@@ -31,8 +36,11 @@ func TestParseClassDefaults(t *testing.T) {
 	if err != nil || c.String() != "srv:/e" || c.Policy != Delete || c.Mode != 0o777 || c.UID != -1 || c.GID != -1 || c.Adopt {
 		t.Errorf("class is %+v, %v", c, err)
 	}
+	if c.ModeGiven || c.ArchiveRetention != 0 || c.StrictCapacity || c.Reserve != (Reserve{}) {
+		t.Errorf("class is %+v", c)
+	}
 	c, err = ParseClass(map[string]string{"mountPermissions": "0"}, Defaults{Server: "srv", Share: "/e", Policy: Retain, Mode: 0o750})
-	if err != nil || c.Policy != Retain || c.Mode != 0o750 {
+	if err != nil || c.Policy != Retain || c.Mode != 0o750 || c.ModeGiven {
 		t.Errorf("with the install's defaults class is %+v, %v", c, err)
 	}
 	if c, err = ParseClass(map[string]string{"archiveOnDelete": "false"}, Defaults{Server: "s", Share: "/", Policy: Archive}); err != nil || c.Policy != Delete {
@@ -43,11 +51,13 @@ func TestParseClassDefaults(t *testing.T) {
 func TestParseClassReportsAllMistakes(t *testing.T) {
 	_, err := ParseClass(map[string]string{
 		"sever": "typo", "share": "/a/../b", "subDir": "${nonsense}", "onDelete": "shred", "mountPermissions": "rwx", "uid": "-1", "gid": "root", "onExisting": "take",
+		"archiveRetention": "30", "capacityCheck": "maybe", "capacityReserve": "half",
 	}, Defaults{Server: "srv"})
 	if !errors.Is(err, ErrInvalid) {
 		t.Fatalf("error is %v, want ErrInvalid", err)
 	}
-	for _, words := range []string{`"sever" is not known`, `".." is not allowed`, "${nonsense} is not known", `onDelete is "shred"`, `mode "rwx"`, `uid is "-1"`, `gid is "root"`, `onExisting is "take"`} {
+	for _, words := range []string{`"sever" is not known`, `".." is not allowed`, "${nonsense} is not known", `onDelete is "shred"`, `mode "rwx"`, `uid is "-1"`, `gid is "root"`, `onExisting is "take"`,
+		`archiveRetention is "30"`, `capacityCheck is "maybe"`, `capacityReserve is "half"`} {
 		if !strings.Contains(err.Error(), words) {
 			t.Errorf("error %q does not say %q", err, words)
 		}

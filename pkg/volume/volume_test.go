@@ -8,7 +8,8 @@ import (
 )
 
 func TestRecordRoundTrip(t *testing.T) {
-	r := Record{Version: RecordVersion, Name: "pvc-1", Dir: "ns/c", CapacityBytes: 1 << 30, Policy: Archive, Created: time.Date(2026, 11, 20, 1, 2, 3, 0, time.UTC), Claim: "ns/c"}
+	r := Record{Version: RecordVersion, Name: "pvc-1", Dir: "ns/c", CapacityBytes: 1 << 30, Policy: Archive, Created: time.Date(2026, 11, 20, 1, 2, 3, 0, time.UTC), Claim: "ns/c",
+		HandlePolicy: Retain, Source: "srv#e#pvc-0##", Copy: "pvc-1+x", ArchiveRetention: 720 * time.Hour, Retained: true}
 	b, err := r.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -18,7 +19,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		t.Fatalf("record becomes %+v, %v; want %+v", got, err, r)
 	}
 	id := got.ID(Location{"srv", "/e"})
-	if again, err := ParseID(id.String()); err != nil || again != id || id.Name() != "pvc-1" {
+	if again, err := ParseID(id.String()); err != nil || again != id || id.Name() != "pvc-1" || id.Policy != Retain {
 		t.Errorf("its ID %q parses as %+v, %v", id, again, err)
 	}
 	for cut := range b[:len(b)-2] {
@@ -37,6 +38,11 @@ func TestParseRecordRefuses(t *testing.T) {
 		`{"version":1,"name":"","directory":"x","capacityBytes":1,"onDelete":"delete"}`,
 		`{"version":1,"name":"n","directory":"x","capacityBytes":-1,"onDelete":"delete"}`,
 		`{"version":1,"name":"n","directory":"x","capacityBytes":1,"onDelete":"shred"}`,
+		`{"version":1,"name":"n","directory":"x","capacityBytes":1,"onDelete":"delete","handleOnDelete":"shred"}`,
+		`{"version":1,"name":"n","directory":"x","capacityBytes":1,"onDelete":"delete","archiveRetention":"soon"}`,
+		`{"version":1,"name":"n","directory":"x","capacityBytes":1,"onDelete":"delete","archiveRetention":"-1h"}`,
+		`{"version":1,"name":"n","directory":"x","capacityBytes":1,"onDelete":"delete","copy":"../x"}`,
+		`{"version":1,"name":"n","directory":"x","capacityBytes":1,"onDelete":"delete","copy":".."}`,
 	} {
 		if r, err := ParseRecord([]byte(s)); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s is read as %+v, %v; want ErrInvalid", s, r, err)
@@ -133,6 +139,7 @@ func TestParents(t *testing.T) {
 
 func FuzzParseRecord(f *testing.F) {
 	f.Add([]byte(`{"version":1,"name":"n","directory":"x","capacityBytes":1,"onDelete":"delete"}`))
+	f.Add([]byte(`{"version":1,"name":"n","directory":"x","onDelete":"delete","handleOnDelete":"retain","archiveRetention":"1h","source":"s#e#v##","copy":"c"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := ParseRecord(b)
 		if err != nil {
@@ -142,7 +149,7 @@ func FuzzParseRecord(f *testing.F) {
 		if err != nil {
 			return // a year past 9999 cannot be printed again
 		}
-		if back, err := ParseRecord(again); err != nil || back.Dir != r.Dir || back.Name != r.Name || back.Policy != r.Policy {
+		if back, err := ParseRecord(again); err != nil || back.Dir != r.Dir || back.Name != r.Name || back.Policy != r.Policy || back.ArchiveRetention != r.ArchiveRetention {
 			t.Fatalf("record %s becomes %+v, %v", b, back, err)
 		}
 	})
