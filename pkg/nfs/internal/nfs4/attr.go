@@ -16,10 +16,11 @@ const (
 	attrType         = 1
 	attrSize         = 4
 	attrFSID         = 8
-	attrLeaseTime    = 10
 	attrRdattrError  = 11
 	attrFilehandle   = 19
 	attrFileID       = 20
+	attrMaxRead      = 30
+	attrMaxWrite     = 31
 	attrMode         = 33
 	attrNumlinks     = 35
 	attrOwner        = 36
@@ -44,6 +45,12 @@ func bits(attrs ...uint) bitmap {
 
 const statBits bitmap = 1<<attrType | 1<<attrSize | 1<<attrFSID | 1<<attrFileID | 1<<attrMode | 1<<attrNumlinks |
 	1<<attrOwner | 1<<attrOwnerGroup | 1<<attrTimeMetadata | 1<<attrTimeModify
+
+// transferBits are asked for in version 4.0, where no session settles them.
+const transferBits bitmap = 1<<attrMaxRead | 1<<attrMaxWrite
+
+// transfer is how many bytes one READ and one WRITE may carry, 0 where the server did not tell.
+type transfer struct{ read, write uint64 }
 
 func (b bitmap) encode(e *xdr.Encoder) {
 	e.Uint32(2)
@@ -103,8 +110,8 @@ type attributes struct {
 	has    bitmap
 	err    status.Code // of one entry of a listing
 	handle file.Handle
-	lease  uint32 // seconds
 	usage  file.Usage
+	transfer
 }
 
 // decode reads a fattr4. Attributes come in the order of their numbers; one that we did not ask for cannot be skipped,
@@ -130,14 +137,16 @@ func (a *attributes) decodeOne(d *xdr.Decoder, n uint) {
 		a.Size = d.Uint64()
 	case attrFSID:
 		a.FSID = file.FSID{Major: d.Uint64(), Minor: d.Uint64()}
-	case attrLeaseTime:
-		a.lease = d.Uint32()
 	case attrRdattrError:
 		a.err = status.Code(d.Uint32())
 	case attrFilehandle:
 		a.handle = file.Handle(d.String(maxHandle))
 	case attrFileID:
 		a.FileID = d.Uint64()
+	case attrMaxRead:
+		a.read = d.Uint64()
+	case attrMaxWrite:
+		a.write = d.Uint64()
 	case attrMode:
 		a.Mode = d.Uint32() & 0o7777
 	case attrNumlinks:

@@ -20,6 +20,7 @@ const (
 	setupTimeout = 20 * time.Second // of making a session; servers may delay it while they drop the old one
 	closeTimeout = time.Second      // of saying goodbye
 	undoTimeout  = 5 * time.Second  // of taking back what could not be finished
+	idleTimeout  = 30 * time.Second // of a session that nobody uses; less than the lease of most servers
 )
 
 // Config is what a Client needs to know.
@@ -28,52 +29,69 @@ type Config struct {
 	Silence time.Duration  // a connection that owes us replies and says nothing for so long is given up
 	Cred    rpc.Credential // of the session itself and of walking to the export
 	Export  []string       // elements of the export's path
+	// AsOwner lets Walk go on as the owner of a directory on the way that Cred may not search.
+	AsOwner bool
+	Idle    time.Duration // a session that nobody uses for so long is given back; 0: 30 s
 	Log     *slog.Logger
 }
 
 // Client is one client of one server (a client ID of RFC 8881 section 2.4) with one session, made again whenever the
-// server has forgotten it. It holds no state between calls, so a session that expired while idle costs nothing but a
-// new one.
+// server has forgotten it. It holds no state between calls, so a session that was given back or that expired costs
+// nothing but a new one. Of version 4.0 there is no session; see registration.
 type Client struct {
-	link   *rpc.Link
-	minor  uint32
-	owner  []byte
-	cred   rpc.Credential
-	export []string
-	log    *slog.Logger
+	link     *rpc.Link
+	minor    uint32
+	owner    []byte
+	verifier [8]byte // of version 4.0: the same as long as this client lives
+	cred     rpc.Credential
+	export   []string
+	asOwner  bool
+	idle     time.Duration
+	log      *slog.Logger
 
 	mu       sync.Mutex
 	session  *session
 	clientID uint64
+	limits   limits // of the last session, or of version 4.0
 	flight   *flight
 	root     file.Handle // of the export
 	closed   bool
+
+	registering  chan struct{} // held while asking for a registration
+	registration *registration // of version 4.0, nil without
 
 	ctx    context.Context // ends with the client
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
 
+// flight is the making or the giving back of a session, for which all callers wait.
 type flight struct {
 	done    chan struct{} // closed when the rest is set
-	session *session
+	session *session      // nil without err: given back
 	err     error
 }
 
 // ErrMinor is matched by Connect when the server does not have the minor version.
 var ErrMinor = errors.New("minor version not supported")
 
-// Connect makes a connection and a session of minor version 1 or 2. It does not look at the export yet.
+// Connect makes a connection, and a session where the minor version has such; it is 0, 1 or 2. It does not look at the
+// export yet.
 func Connect(ctx context.Context, cfg Config, minor uint32) (*Client, error) {
 	link, err := rpc.NewLink(ctx, cfg.Dialer, cfg.Silence)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{link: link, minor: minor, cred: cfg.Cred, export: cfg.Export, log: cfg.Log}
-	host, _ := os.Hostname() // only makes the owner readable in a server's list of clients
-	c.owner = fmt.Appendf(nil, "nfs-csi %s %d %s", host, os.Getpid(), rand.Text())
+	c := &Client{
+		link: link, minor: minor, cred: cfg.Cred, export: cfg.Export, asOwner: cfg.AsOwner, idle: cfg.Idle, log: cfg.Log,
+		owner: newOwner(), registering: make(chan struct{}, 1),
+	}
+	if c.idle == 0 {
+		c.idle = idleTimeout
+	}
+	rand.Read(c.verifier[:])
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	if _, err := c.current(ctx); err != nil {
+	if err := c.introduce(ctx); err != nil {
 		c.Close()
 		if status.Is(err, status.MinorMismatch) {
 			err = fmt.Errorf("%w: %w", ErrMinor, err)
@@ -81,6 +99,25 @@ func Connect(ctx context.Context, cfg Config, minor uint32) (*Client, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// newOwner is the name by which a server knows this client, unlike any other's: two clients with one name would end each
+// other's sessions (RFC 8881 section 2.4.1). Host and process only make it readable in a server's list of clients.
+func newOwner() []byte {
+	host, _ := os.Hostname()
+	return fmt.Appendf(nil, "nfs-csi %s %d %s", host, os.Getpid(), rand.Text())
+}
+
+// introduce finds out whether the server has the minor version, by making a session of it.
+func (c *Client) introduce(ctx context.Context) error {
+	if c.minor == 0 {
+		return c.tryPlain(ctx)
+	}
+	if _, err := c.current(ctx); err != nil {
+		return err
+	}
+	c.wg.Go(c.watchIdle)
+	return nil
 }
 
 // Close ends the session and the connection and waits for everything that was under way.
@@ -98,29 +135,14 @@ func (c *Client) Close() error {
 	return nil
 }
 
-func (c *Client) destroy(s *session) {
-	ctx, cancel := context.WithTimeout(c.ctx, closeTimeout)
-	defer cancel()
-	conn, err := c.link.Conn(ctx)
-	if err != nil {
-		return // the server forgets us when the lease ends
-	}
-	b := rawCompound(c.minor)
-	b.op(opDestroySession)
-	b.Fixed(s.id[:])
-	if _, err := conn.Call(ctx, c.compoundCall(&c.cred, b)); err != nil {
-		return
-	}
-	b = rawCompound(c.minor)
-	b.op(opDestroyClientID)
-	b.Uint64(c.clientID)
-	if _, err := conn.Call(ctx, c.compoundCall(&c.cred, b)); err != nil {
-		c.log.Debug("leaving the server", "err", err)
-	}
-}
-
 func (c *Client) compoundCall(cred *rpc.Credential, b *compound) *rpc.Request {
 	return &rpc.Request{Program: program, Version: version, Procedure: procCompound, Credential: cred, Args: b.B}
+}
+
+// isDead and isLater are the codes of status.Dead and status.Later.
+func isLater(c status.Code) bool { return c == status.Delay || c == status.Grace }
+func isDead(c status.Code) bool {
+	return c == status.Stale || c == status.BadHandle || c == status.FHExpired
 }
 
 // do runs the compound that build makes and returns its results, or an error that is no operation's: what operations
@@ -140,7 +162,7 @@ func (c *Client) do(ctx context.Context, cred *rpc.Credential, build func(*compo
 			if err := rpc.Sleep(ctx, rpc.Pause(tries+1)); err != nil {
 				return nil, fmt.Errorf("%w: %w", r.failure(), err)
 			}
-		case isDead(r.code) && b.fromRoot && r.failed() == 1 && !walked:
+		case isDead(r.code) && b.fromRoot && r.failed() == b.first && !walked:
 			walked = true
 			if _, err := c.Walk(ctx, cred); err != nil {
 				return nil, err
@@ -151,11 +173,6 @@ func (c *Client) do(ctx context.Context, cred *rpc.Credential, build func(*compo
 	}
 }
 
-func isLater(c status.Code) bool { return c == status.Delay || c == status.Grace }
-func isDead(c status.Code) bool {
-	return c == status.Stale || c == status.BadHandle || c == status.FHExpired
-}
-
 // failure is the error of the operation that failed.
 func (r *results) failure() error {
 	return &status.Error{Version: 4, Op: opNames[r.ops[r.failed()]], Code: r.code}
@@ -163,6 +180,9 @@ func (r *results) failure() error {
 
 // once gets one compound answered, over as many sessions as it takes.
 func (c *Client) once(ctx context.Context, cred *rpc.Credential, b *compound, resent *bool) (*results, error) {
+	if c.minor == 0 {
+		return c.plain(ctx, cred, b, resent)
+	}
 	for tries := 1; ; tries++ {
 		s, sl, err := c.slot(ctx)
 		if errors.Is(err, errOver) && tries < maxTries {
@@ -197,28 +217,39 @@ func (c *Client) slot(ctx context.Context) (*session, *slot, error) {
 
 // current returns the session, making one where there is none.
 func (c *Client) current(ctx context.Context) (*session, error) {
+	for {
+		s, f, err := c.board()
+		if f == nil {
+			return s, err
+		}
+		select {
+		case <-f.done:
+			if f.session != nil || f.err != nil {
+				return f.session, f.err
+			}
+		case <-ctx.Done():
+			return nil, fmt.Errorf("making a session: %w", ctx.Err())
+		}
+	}
+}
+
+// board returns the session where there is one, and otherwise the flight to wait for.
+func (c *Client) board() (*session, *flight, error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.closed {
-		c.mu.Unlock()
-		return nil, fmt.Errorf("%w: closed", rpc.ErrUnreachable)
+		return nil, nil, fmt.Errorf("%w: closed", rpc.ErrUnreachable)
+	}
+	if c.flight != nil {
+		return nil, c.flight, nil
 	}
 	if s := c.session; s != nil && !s.ended() {
-		c.mu.Unlock()
-		return s, nil
+		return s, nil, nil
 	}
-	if c.flight == nil {
-		f := &flight{done: make(chan struct{})}
-		c.flight = f
-		c.wg.Go(func() { c.renew(f) })
-	}
-	f := c.flight
-	c.mu.Unlock()
-	select {
-	case <-f.done:
-		return f.session, f.err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("making a session: %w", ctx.Err())
-	}
+	f := &flight{done: make(chan struct{})}
+	c.flight = f
+	c.wg.Go(func() { c.renew(f) })
+	return nil, f, nil
 }
 
 func (c *Client) renew(f *flight) {
@@ -226,17 +257,40 @@ func (c *Client) renew(f *flight) {
 	defer cancel()
 	id, s, err := c.createSession(ctx)
 	for tries := 1; errors.Is(err, errOver) && tries < maxTries && rpc.Sleep(ctx, rpc.Pause(tries)) == nil; tries++ {
-		id, s, err = c.createSession(ctx) // the server forgot it while it was being made
+		id, s, err = c.createSession(ctx) // the server forgot it, or us, while it was being made
 	}
-	c.mu.Lock()
-	if err == nil {
-		c.clientID, c.session = id, s
-	}
-	f.session, f.err = s, err
-	c.flight = nil
-	c.mu.Unlock()
-	close(f.done)
+	c.land(f, id, s, err)
 	if err == nil {
 		c.log.Debug("session made", "minor", c.minor, "slots", s.limits.slots, "operations", s.limits.ops, "message", s.limits.request)
 	}
+}
+
+// land ends a flight and tells those who wait for it.
+func (c *Client) land(f *flight, id uint64, s *session, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s != nil && err == nil {
+		c.clientID, c.session, c.limits = id, s, s.limits
+		f.session = s
+	}
+	f.err = err
+	c.flight = nil
+	close(f.done)
+}
+
+// granted is what one compound may hold, as far as we know without asking.
+func (c *Client) granted() limits {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.limits
+}
+
+// ready makes sure that there is a session, and returns what one compound may hold.
+func (c *Client) ready(ctx context.Context) (limits, error) {
+	if c.minor > 0 {
+		if _, err := c.current(ctx); err != nil {
+			return limits{}, err
+		}
+	}
+	return c.granted(), nil
 }

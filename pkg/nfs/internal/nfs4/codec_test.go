@@ -40,11 +40,12 @@ func everyOperation() *compound {
 	b.String("link")
 	encodeSet(&b.Encoder, file.Set{UID: -1, GID: -1}, nil)
 	b.setattr(set, &size)
-	b.openNew("file", 77, "owner", set)
+	owner := &openOwner{clientID: 77, name: "owner"}
+	b.openNew(owner, "file", set)
 	b.write(currentState(), 8, []byte("12345"))
-	b.close(currentState())
+	b.close(owner, currentState())
 	b.read(5, 6)
-	(&Client{}).readdir(b, file.Cookie{Value: 3}, listBits)
+	(&Client{limits: limits{response: 1 << 20}}).readdir(b, file.Cookie{Value: 3}, listBits)
 	b.op(opReadlink)
 	b.change(opRename)
 	b.String("old")
@@ -189,7 +190,7 @@ func TestOpenReplies(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := xdr.NewDecoder(body.Bytes())
-		if id := decodeOpen(d); d.Err() != nil || len(d.Rest()) > 0 || id != (stateID{3: 1, 4: 9}) {
+		if id, _ := decodeOpen(d); d.Err() != nil || len(d.Rest()) > 0 || id != (stateID{3: 1, 4: 9}) {
 			t.Errorf("%s: %x, %v, %d bytes left", name, id, d.Err(), len(d.Rest()))
 		}
 	}
@@ -250,7 +251,7 @@ func FuzzResults(f *testing.F) {
 				func(r *results) error { _, err := r.attr(); return err },
 				func(r *results) error { _, err := r.handle(); return err },
 				func(r *results) error { _, err := r.page(); return err },
-				func(r *results) error { _, err := r.open(); return err },
+				func(r *results) error { _, _, err := r.open(); return err },
 				func(r *results) error { _, _, err := r.data(nil); return err },
 			} {
 				if r, err := parseResults(body, ops[i:]); err == nil {

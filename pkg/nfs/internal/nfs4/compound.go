@@ -11,20 +11,26 @@ import (
 // compound is a list of operations being built: what the server does in one round trip, up to the first that fails.
 type compound struct {
 	xdr.Encoder
+	minor uint32
 	ops   []uint32
 	count int // place of the number of operations
 	seq   int // place of SEQUENCE's arguments, 0 without
+	first int // index of the first operation that is not SEQUENCE
 	// fatal is the index of the first operation that must not be done twice. If an earlier one or this one asks for
 	// patience, nothing has happened yet and the whole compound may be repeated.
 	fatal    int
-	fromRoot bool // the first operation puts the export's handle
+	fromRoot bool // the first operation after SEQUENCE puts the export's handle
 }
 
 const sequenceArgs = sessionIDSize + 4*4
 
-// newCompound starts with room for SEQUENCE, which the session fills in when it has a slot.
+// newCompound starts with room for SEQUENCE, which the session fills in when it has a slot. Version 4.0 has none.
 func newCompound(minor uint32) *compound {
 	c := rawCompound(minor)
+	if minor == 0 {
+		return c
+	}
+	c.first = 1
 	c.op(opSequence)
 	c.seq = len(c.B)
 	c.B = append(c.B, make([]byte, sequenceArgs)...)
@@ -32,7 +38,7 @@ func newCompound(minor uint32) *compound {
 }
 
 func rawCompound(minor uint32) *compound {
-	c := &compound{fatal: -1}
+	c := &compound{minor: minor, fatal: -1}
 	c.B = make([]byte, 0, 512)
 	c.String("") // tag
 	c.Uint32(minor)
@@ -125,6 +131,28 @@ func parseResults(body []byte, ops []uint32) (*results, error) {
 	return r, d.Err()
 }
 
+// expected counts the operations of one kind that were asked for.
+func (r *results) expected(op uint32) int {
+	n := 0
+	for _, asked := range r.ops {
+		if asked == op {
+			n++
+		}
+	}
+	return n
+}
+
+// succeeded counts the operations of one kind that were done.
+func (r *results) succeeded(op uint32) int {
+	n := 0
+	for i, asked := range r.ops[:r.count] {
+		if asked == op && i != r.failed() {
+			n++
+		}
+	}
+	return n
+}
+
 // failed is the index of the operation that failed, -1 when none did.
 func (r *results) failed() int {
 	if r.code == status.OK {
@@ -154,6 +182,15 @@ func (r *results) take() error {
 		return &status.Error{Version: 4, Op: opNames[op], Code: code, Resent: r.resent}
 	}
 	return nil
+}
+
+// passed takes replies up to and with the given operation, of which only the success matters.
+func (r *results) passed(op uint32) error {
+	err := r.pass(op)
+	if err == nil {
+		r.skip(op)
+	}
+	return err
 }
 
 // pass takes replies up to and with the given operation, skipping the results of those before it.
@@ -197,7 +234,7 @@ func (r *results) skip(op uint32) {
 		r.d.Fixed(40)
 	case opSetattr:
 		decodeBitmap(r.d)
-	case opWrite, opClose:
+	case opWrite, opClose, opOpenConfirm:
 		r.d.Fixed(16)
 	case opGetFH:
 		r.d.Opaque(maxHandle)

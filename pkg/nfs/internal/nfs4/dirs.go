@@ -15,22 +15,23 @@ func split(path []string) (dir []string, name string) {
 
 // Getattr describes what is at path.
 func (c *Client) Getattr(ctx context.Context, cred *rpc.Credential, path []string) (file.Attr, error) {
-	r, err := c.call(ctx, cred, path, func(b *compound) { b.getattr(statBits) })
-	if err != nil {
-		return file.Attr{}, err
-	}
-	a, err := r.attr()
-	if err != nil {
-		return file.Attr{}, err
-	}
-	return a.Attr, nil
+	return c.describe(ctx, cred, path, nil)
 }
 
 // Setattr changes attributes and returns what they are then.
 func (c *Client) Setattr(ctx context.Context, cred *rpc.Credential, path []string, set file.Set) (file.Attr, error) {
-	r, err := c.call(ctx, cred, path, func(b *compound) {
+	return c.describe(ctx, cred, path, func(b *compound) {
 		if !set.Nothing() {
 			b.setattr(set, nil)
+		}
+	})
+}
+
+// describe tells what is at path, after a change if there is one.
+func (c *Client) describe(ctx context.Context, cred *rpc.Credential, path []string, change func(*compound)) (file.Attr, error) {
+	r, err := c.call(ctx, cred, path, func(b *compound) {
+		if change != nil {
+			change(b)
 		}
 		b.getattr(statBits)
 	})
@@ -62,10 +63,9 @@ func (c *Client) Mkdir(ctx context.Context, cred *rpc.Credential, path []string,
 	if err != nil {
 		return err
 	}
-	if err := r.pass(opCreate); err != nil {
+	if err := r.passed(opCreate); err != nil {
 		return err
 	}
-	r.skip(opCreate)
 	a, err := r.attr()
 	switch {
 	case status.Later(err): // the directory is there; asking again has patience
@@ -214,12 +214,7 @@ const (
 )
 
 func (c *Client) readdir(b *compound, from file.Cookie, want bitmap) {
-	size := uint32(pageSize)
-	c.mu.Lock()
-	if c.session != nil {
-		size = min(size, c.session.limits.response-1024)
-	}
-	c.mu.Unlock()
+	size := min(pageSize, c.granted().response-1024)
 	b.op(opReaddir)
 	b.Uint64(from.Value)
 	b.Fixed(from.Verifier[:])

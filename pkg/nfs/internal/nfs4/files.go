@@ -19,12 +19,16 @@ const messageOverhead = 4096 // of a READ or WRITE: headers, credential, names o
 
 // chunk is how much data one READ or WRITE carries.
 func (c *Client) chunk(ctx context.Context) (int, error) {
-	s, err := c.current(ctx)
+	l, err := c.ready(ctx)
 	if err != nil {
 		return 0, err
 	}
-	smallest := min(s.limits.request, s.limits.response, 1<<20+messageOverhead)
-	return int(max(smallest, messageOverhead+minMessage/2)-messageOverhead) &^ 511, nil
+	return l.chunk(), nil
+}
+
+func (l limits) chunk() int {
+	smallest := min(l.request, l.response, 1<<20+messageOverhead)
+	return int(smallest-messageOverhead) &^ 511
 }
 
 // ReadFile returns the content of a regular file of at most limit bytes.
@@ -94,68 +98,113 @@ func (c *Client) readOn(ctx context.Context, cred *rpc.Credential, h file.Handle
 }
 
 // CreateFile makes a file that was not there, with exactly this mode and content, on stable storage: in one round trip
-// where one WRITE is enough. What cannot be written whole is removed again.
+// where one WRITE is enough, since version 4.1. What cannot be written whole is removed again.
 func (c *Client) CreateFile(ctx context.Context, cred *rpc.Credential, path []string, data []byte, mode uint32) error {
 	chunk, err := c.chunk(ctx)
 	if err != nil {
 		return err
 	}
-	dir, name := split(path)
-	first := data[:min(len(data), chunk)]
-	whole := len(first) == len(data)
+	parent, name := split(path)
+	dir, err := c.at(ctx, cred, parent, 1)
+	if err != nil {
+		return err
+	}
 	set := file.Set{Mode: &mode, UID: -1, GID: -1}
-	owner := rand.Text()
-	r, err := c.call(ctx, cred, dir, func(b *compound) {
-		b.openNew(name, c.id(), owner, set)
-		b.op(opGetFH)
-		b.setattr(set, nil) // whatever a umask or an ACL took away
+	first := data[:min(len(data), chunk)]
+	f, written, err := c.create(ctx, cred, dir, name, set, first, len(first) == len(data))
+	if f == nil {
+		return err
+	}
+	for err == nil && written < len(data) {
+		var n int
+		n, err = c.writeOn(ctx, cred, f, data[written:min(written+chunk, len(data))], uint64(written))
+		written += n
+	}
+	return c.finish(ctx, cred, path, f, err)
+}
+
+// opened is a regular file that we made and that is open for writing, until closed.
+type opened struct {
+	handle file.Handle
+	state  stateID
+	owner  *openOwner
+	closed bool
+}
+
+// lose is for state that the server does not know: the file is written without (RFC 8881 section 8.2.3), and there is
+// nothing to close.
+func (f *opened) lose() { f.state, f.closed = stateID{}, true }
+
+// create makes name in dir, which must not be there, with exactly these attributes, and opens it. It also writes the first
+// bytes, and closes the file if they are the whole, where that takes no further message. The file is there when it is
+// returned, whatever the error.
+func (c *Client) create(ctx context.Context, cred *rpc.Credential, dir place, name string, set file.Set, first []byte, whole bool) (
+	f *opened, written int, err error,
+) {
+	if c.minor == 0 {
+		f, err = c.openPlain(ctx, cred, dir, name, set)
+	} else {
+		f, written, err = c.createWhole(ctx, cred, dir, name, set, first, whole)
+	}
+	if f != nil && status.Later(err) { // with what follows OPEN
+		err = c.setByHandle(ctx, cred, f.handle, set)
+	}
+	return f, written, err
+}
+
+func (c *Client) createWhole(ctx context.Context, cred *rpc.Credential, dir place, name string, set file.Set, first []byte, whole bool) (
+	f *opened, written int, err error,
+) {
+	owner := &openOwner{name: rand.Text()}
+	r, err := c.do(ctx, cred, func(b *compound) {
+		owner.clientID = c.id()
+		b.create(c, dir, owner, name, set)
 		if len(first) > 0 {
 			b.write(currentState(), 0, first)
 		}
 		if whole {
-			b.close(currentState())
+			b.close(owner, currentState())
 		}
 	})
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	open, err := r.open()
-	if err != nil {
-		return err
-	}
-	handle, err := r.handle()
-	var written int
+	f, _, err = r.opened(owner)
 	if err == nil && len(first) > 0 {
 		written, err = r.written()
 	}
-	if err == nil && whole && written == len(data) {
-		return r.end()
+	if err == nil && whole && written == len(first) {
+		f.closed = r.end() == nil
 	}
-	if status.Later(err) {
-		err = nil // the loop below has patience
+	return f, written, err
+}
+
+// create asks for what [results.opened] reads.
+func (b *compound) create(c *Client, dir place, owner *openOwner, name string, set file.Set) {
+	b.place(c, dir)
+	b.openNew(owner, name, set)
+	b.op(opGetFH)
+	b.setattr(set, nil) // whatever a umask or an ACL took away
+}
+
+// opened reads what came of making a file; there is one if it is returned, whatever the error. confirm tells that the
+// server wants to have the open owner confirmed.
+func (r *results) opened(owner *openOwner) (f *opened, confirm bool, err error) {
+	f = &opened{owner: owner}
+	if f.state, confirm, err = r.open(); err != nil {
+		return nil, false, err
 	}
-	for err == nil && written < len(data) {
-		var n int
-		n, err = c.writeOn(ctx, cred, handle, open, data[written:min(written+chunk, len(data))], uint64(written))
-		written += n
+	if f.handle, err = r.handle(); err == nil {
+		err = r.passed(opSetattr)
 	}
-	return c.finish(ctx, cred, path, handle, open, err)
+	return f, confirm && f.handle != "", err
 }
 
 // finish closes a file that is still open, and removes it when it could not be written.
-func (c *Client) finish(ctx context.Context, cred *rpc.Credential, path []string, h file.Handle, open stateID, failure error) error {
+func (c *Client) finish(ctx context.Context, cred *rpc.Credential, path []string, f *opened, failure error) error {
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	r, err := c.do(undo, cred, func(b *compound) {
-		b.putFH(h)
-		b.close(open)
-	})
-	if err == nil {
-		err = r.end()
-	}
-	if err != nil { // the server closes it when our lease ends; the content is on its disk
-		c.log.Debug("closing a file", "err", err)
-	}
+	c.closeFile(undo, cred, f)
 	if failure == nil {
 		return nil
 	}
@@ -165,19 +214,46 @@ func (c *Client) finish(ctx context.Context, cred *rpc.Credential, path []string
 	return failure
 }
 
+// closeFile closes a file that is still open. A server that does not hear it closes the file when our lease ends; the
+// content is on its disk.
+func (c *Client) closeFile(ctx context.Context, cred *rpc.Credential, f *opened) {
+	if f.closed || f.handle == "" {
+		return
+	}
+	f.closed = true
+	r, err := c.do(ctx, cred, func(b *compound) {
+		b.putFH(f.handle)
+		b.close(f.owner, f.state)
+	})
+	if err == nil {
+		err = r.end()
+	}
+	if err != nil {
+		c.log.Debug("closing a file", "err", err)
+		return
+	}
+	f.owner.release()
+}
+
 func (c *Client) id() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.clientID
 }
 
-func (b *compound) openNew(name string, clientID uint64, owner string, set file.Set) {
+// openNew makes a file and opens it. In version 4.0 it must be repeated with the same number, which is never done: a
+// compound that is built again takes another owner.
+func (b *compound) openNew(owner *openOwner, name string, set file.Set) {
+	access := uint32(openAccessWrite)
+	if b.minor > 0 {
+		access |= openWantNoDeleg
+	}
 	b.change(opOpen)
-	b.Uint32(0) // seqid: not used since 4.1
-	b.Uint32(openAccessWrite | openWantNoDeleg)
+	b.Uint32(owner.next())
+	b.Uint32(access)
 	b.Uint32(0) // deny nobody
-	b.Uint64(clientID)
-	b.String(owner)
+	b.Uint64(owner.clientID)
+	b.String(owner.name)
 	b.Uint32(openCreate)
 	b.Uint32(createGuarded)
 	encodeSet(&b.Encoder, set, nil)
@@ -185,20 +261,19 @@ func (b *compound) openNew(name string, clientID uint64, owner string, set file.
 	b.String(name)
 }
 
-func (r *results) open() (stateID, error) {
-	var id stateID
+func (r *results) open() (id stateID, confirm bool, err error) {
 	if err := r.pass(opOpen); err != nil {
-		return id, err
+		return id, false, err
 	}
-	id = decodeOpen(r.d)
-	return id, r.d.Err()
+	id, confirm = decodeOpen(r.d)
+	return id, confirm, r.d.Err()
 }
 
 // decodeOpen reads OPEN4resok. We ask for no delegation, but a server may still grant one.
-func decodeOpen(d *xdr.Decoder) stateID {
-	var id stateID
-	copy(id[:], d.Fixed(16))
-	d.Fixed(20 + 4) // change_info, flags
+func decodeOpen(d *xdr.Decoder) (id stateID, confirm bool) {
+	copy(id[:], d.Fixed(len(id)))
+	d.Fixed(20) // change_info
+	confirm = d.Uint32()&openMustConfirm != 0
 	decodeBitmap(d)
 	switch kind := d.Uint32(); kind {
 	case 0:
@@ -216,7 +291,7 @@ func decodeOpen(d *xdr.Decoder) stateID {
 	default:
 		d.Fail("delegation type %d", kind)
 	}
-	return id
+	return id, confirm
 }
 
 func skipACE(d *xdr.Decoder) {
@@ -232,9 +307,9 @@ func (b *compound) write(id stateID, offset uint64, data []byte) {
 	b.Opaque(data)
 }
 
-func (b *compound) close(id stateID) {
+func (b *compound) close(owner *openOwner, id stateID) {
 	b.op(opClose)
-	b.Uint32(0) // seqid: not used since 4.1
+	b.Uint32(owner.next())
 	b.Fixed(id[:])
 }
 
@@ -251,13 +326,26 @@ func (r *results) written() (int, error) {
 	return int(n), r.d.Err()
 }
 
-func (c *Client) writeOn(ctx context.Context, cred *rpc.Credential, h file.Handle, open stateID, data []byte, offset uint64) (int, error) {
-	r, err := c.do(ctx, cred, func(b *compound) {
-		b.putFH(h)
-		b.write(open, offset, data)
-	})
-	if err != nil {
-		return 0, err
+// writeOn writes one chunk. When the server has lost the state of the file, it is written without.
+func (c *Client) writeOn(ctx context.Context, cred *rpc.Credential, f *opened, data []byte, offset uint64) (int, error) {
+	for {
+		r, err := c.do(ctx, cred, func(b *compound) {
+			b.putFH(f.handle)
+			b.write(f.state, offset, data)
+		})
+		if err != nil {
+			return 0, err
+		}
+		n, err := r.written()
+		if !stateLost(err) || f.state == (stateID{}) {
+			return n, err
+		}
+		c.log.Debug("writing without state", "err", err)
+		f.lose()
 	}
-	return r.written()
+}
+
+// stateLost tells that the server does not know the state of an open file (any more).
+func stateLost(err error) bool {
+	return status.Is(err, status.BadStateID, status.StaleStateID, status.OldStateID, status.Expired, status.AdminRevoked)
 }

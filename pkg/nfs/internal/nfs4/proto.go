@@ -1,7 +1,10 @@
-// Package nfs4 speaks version 4.1 and 4.2 of NFS (RFC 8881, RFC 7862) as far as managing directories needs it.
+// Package nfs4 speaks version 4 of NFS, minor versions 0 to 2, as far as keeping volumes needs it.
+//
+// RFC 7530 describes 4.0, RFC 8881 4.1 and RFC 7862 4.2. The operations are the same; what differs is how the server knows
+// us: by a session since 4.1 (session.go, setup.go, idle.go), and not at all in 4.0 but for making regular files (state.go).
 package nfs4
 
-// Program and procedure numbers (RFC 8881 section 16).
+// Program and procedure numbers (RFC 8881 section 16, RFC 7530 section 15).
 const (
 	program       = 100003
 	version       = 4
@@ -12,7 +15,7 @@ const (
 	sessionIDSize = 16
 )
 
-// Operations (RFC 8881 section 16.2).
+// Operations (RFC 8881 section 16.2; OPEN_CONFIRM and SETCLIENTID are of RFC 7530 only).
 const (
 	opAccess          = 3
 	opClose           = 4
@@ -21,6 +24,7 @@ const (
 	opGetFH           = 10
 	opLookup          = 15
 	opOpen            = 18
+	opOpenConfirm     = 20
 	opPutFH           = 22
 	opPutRootFH       = 24
 	opRead            = 25
@@ -30,6 +34,8 @@ const (
 	opRename          = 29
 	opSaveFH          = 32
 	opSetattr         = 34
+	opSetClientID     = 35
+	opConfirmClientID = 36
 	opWrite           = 38
 	opExchangeID      = 42
 	opCreateSession   = 43
@@ -41,8 +47,8 @@ const (
 
 var opNames = map[uint32]string{
 	opAccess: "ACCESS", opClose: "CLOSE", opCreate: "CREATE", opGetattr: "GETATTR", opGetFH: "GETFH", opLookup: "LOOKUP",
-	opOpen: "OPEN", opPutFH: "PUTFH", opPutRootFH: "PUTROOTFH", opRead: "READ", opReaddir: "READDIR", opReadlink: "READLINK",
-	opRemove: "REMOVE", opRename: "RENAME", opSaveFH: "SAVEFH", opSetattr: "SETATTR", opWrite: "WRITE",
+	opOpen: "OPEN", opOpenConfirm: "OPEN_CONFIRM", opPutFH: "PUTFH", opPutRootFH: "PUTROOTFH", opRead: "READ", opReaddir: "READDIR", opReadlink: "READLINK",
+	opRemove: "REMOVE", opRename: "RENAME", opSaveFH: "SAVEFH", opSetattr: "SETATTR", opSetClientID: "SETCLIENTID", opConfirmClientID: "SETCLIENTID_CONFIRM", opWrite: "WRITE",
 	opExchangeID: "EXCHANGE_ID", opCreateSession: "CREATE_SESSION", opDestroySession: "DESTROY_SESSION",
 	opSequence: "SEQUENCE", opDestroyClientID: "DESTROY_CLIENTID", opReclaimComplete: "RECLAIM_COMPLETE",
 }
@@ -58,10 +64,11 @@ const (
 	typeFIFO      = 7
 
 	openAccessWrite = 2
-	openWantNoDeleg = 0x400
+	openWantNoDeleg = 0x400 // not in 4.0
 	openCreate      = 1
 	createGuarded   = 1
 	claimNull       = 0
+	openMustConfirm = 2 // flag of the answer, in 4.0
 
 	writeFileSync = 2
 

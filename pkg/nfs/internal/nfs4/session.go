@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
@@ -27,21 +28,35 @@ var errOver = errors.New("session is over")
 type slot struct{ id, seq uint32 }
 
 type session struct {
-	id      [sessionIDSize]byte
-	highest uint32 // slot id
-	slots   chan *slot
-	limits  limits
+	id       [sessionIDSize]byte
+	clientID uint64
+	highest  uint32 // slot id
+	slots    chan *slot
+	limits   limits
+	uses     atomic.Uint64 // of slots
 
 	once sync.Once
 	over chan struct{}
 }
 
-// limits are what the server granted for the fore channel.
+// limits are what one compound may hold, as the server granted it for the fore channel: bytes of a request, of a response
+// and of one that is cached, operations, and how many compounds may be under way at once.
 type limits struct{ request, response, cached, ops, slots uint32 }
 
-func newSession(id [sessionIDSize]byte, l limits) *session {
+// Below these a session is no use to us: our longest compound that cannot be split must fit.
+const (
+	minOps     = 8
+	minMessage = 8 << 10
+	minCached  = reserveReply + lookupReply
+)
+
+func (l limits) tooSmall() bool {
+	return l.slots == 0 || l.ops < minOps || l.request < minMessage || l.response < minMessage || l.cached < minCached
+}
+
+func newSession(id [sessionIDSize]byte, clientID uint64, l limits) *session {
 	l.slots = min(l.slots, askSlots)
-	s := &session{id: id, highest: l.slots - 1, slots: make(chan *slot, l.slots), limits: l, over: make(chan struct{})}
+	s := &session{id: id, clientID: clientID, highest: l.slots - 1, slots: make(chan *slot, l.slots), limits: l, over: make(chan struct{})}
 	for i := range l.slots {
 		s.slots <- &slot{id: i, seq: 1}
 	}
@@ -49,6 +64,24 @@ func newSession(id [sessionIDSize]byte, l limits) *session {
 }
 
 func (s *session) end() { s.once.Do(func() { close(s.over) }) }
+
+// endIfFree ends the session when no slot is in use. Those who wait for a slot find it ended, and look for another session.
+func (s *session) endIfFree() bool {
+	var taken []*slot
+	for range cap(s.slots) {
+		select {
+		case sl := <-s.slots:
+			taken = append(taken, sl)
+		default: // one is in use
+			for _, sl := range taken {
+				s.slots <- sl
+			}
+			return false
+		}
+	}
+	s.end()
+	return true
+}
 
 func (s *session) ended() bool {
 	select {
@@ -67,6 +100,7 @@ func (s *session) acquire(ctx context.Context) (*slot, error) {
 	}
 	select {
 	case sl := <-s.slots:
+		s.uses.Add(1)
 		return sl, nil
 	case <-s.over:
 		return nil, errOver

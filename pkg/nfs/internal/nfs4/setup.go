@@ -3,6 +3,7 @@ package nfs4
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
@@ -17,6 +18,9 @@ func (c *Client) createSession(ctx context.Context) (clientID uint64, s *session
 		return 0, nil, err
 	}
 	r, err := c.raw(ctx, c.createSessionArgs(clientID, seq))
+	if status.Is(err, status.StaleClientID) {
+		err = fmt.Errorf("%w: %w", errOver, err) // the server has restarted since
+	}
 	if err != nil {
 		return 0, nil, err
 	}
@@ -24,13 +28,13 @@ func (c *Client) createSession(ctx context.Context) (clientID uint64, s *session
 	copy(id[:], r.d.Fixed(sessionIDSize))
 	r.d.Fixed(8) // sequence, flags
 	granted := decodeChannel(r.d)
-	if r.d.Err() == nil && (granted.slots == 0 || granted.ops < minOps || granted.request < minMessage || granted.response < minMessage) {
+	if r.d.Err() == nil && granted.tooSmall() {
 		r.d.Fail("session limits %+v are too small", granted)
 	}
 	if r.d.Err() != nil {
 		return 0, nil, r.d.Err()
 	}
-	s = newSession(id, granted)
+	s = newSession(id, clientID, granted)
 	return clientID, s, c.reclaimComplete(ctx, s)
 }
 
@@ -47,12 +51,6 @@ func (c *Client) createSessionArgs(clientID uint64, seq uint32) *compound {
 	b.Uint32(0) // callbacks with AUTH_NONE
 	return b
 }
-
-// Below these a session is no use to us.
-const (
-	minOps     = 8
-	minMessage = 2048
-)
 
 func (c *Client) exchangeID(ctx context.Context) (clientID uint64, seq uint32, err error) {
 	r, err := c.raw(ctx, c.exchangeIDArgs())

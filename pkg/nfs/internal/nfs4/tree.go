@@ -18,12 +18,7 @@ const (
 // Batch is how many names RemoveNames should be given at once, and how many such calls should be in flight: more names
 // in one call save messages, but a server handles them one after the other.
 func (c *Client) Batch() (names, calls int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.session == nil {
-		return 1, 1
-	}
-	l := c.session.limits
+	l := c.granted()
 	names = min(mostRemoves, int(l.ops)-2, (int(l.cached)-baseReply)/removeReply)
 	return max(names, 1), max(1, min(16, int(l.slots)))
 }
@@ -98,15 +93,8 @@ func (c *Client) RemoveNames(ctx context.Context, cred *rpc.Credential, dir file
 		if err != nil {
 			return done, err
 		}
-		removed := max(r.count-2, 0) // without SEQUENCE and PUTFH
+		done += r.succeeded(opRemove)
 		err = r.end()
-		if err == nil {
-			return len(entries), nil
-		}
-		if removed == 0 { // PUTFH failed
-			return done, err
-		}
-		done += removed - 1
 		if !status.Later(err) {
 			return done, err
 		}
@@ -119,9 +107,13 @@ func (c *Client) RemoveNames(ctx context.Context, cred *rpc.Credential, dir file
 
 // SetMode changes a directory's mode by handle.
 func (c *Client) SetMode(ctx context.Context, cred *rpc.Credential, h file.Handle, mode uint32) error {
+	return c.setByHandle(ctx, cred, h, file.Set{Mode: &mode, UID: -1, GID: -1})
+}
+
+func (c *Client) setByHandle(ctx context.Context, cred *rpc.Credential, h file.Handle, set file.Set) error {
 	r, err := c.do(ctx, cred, func(b *compound) {
 		b.putFH(h)
-		b.setattr(file.Set{Mode: &mode, UID: -1, GID: -1}, nil)
+		b.setattr(set, nil)
 	})
 	if err != nil {
 		return err

@@ -5,16 +5,44 @@ import (
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
 )
 
-// reserveOps is the number of operations besides LOOKUPs in our longest compound.
-const reserveOps = 10
+// What our longest compound needs besides the names on the way to where it works: operations, and bytes of its request,
+// without data, the target of a link and the names to remove.
+const (
+	reserveOps     = 10
+	reserveRequest = 2 << 10
+)
 
 // Sizes in a cached reply, of a LOOKUP and of everything else in our longest compound.
 const (
 	lookupReply  = 8
 	reserveReply = 512
 )
+
+// mostOfWay is how many bytes of names on the way one compound carries.
+const mostOfWay = 2 << 10
+
+// lookupArgs is the size of a LOOKUP in a request.
+func lookupArgs(name string) int { return 8 + (len(name)+3)&^3 }
+
+// way is how many of the names one compound can look up, with 1/share of what it may hold.
+func (l limits) way(names []string, share int) int {
+	lookups := min(int(l.ops)-reserveOps, (int(l.cached)-reserveReply)/lookupReply) / share
+	return fitting(names, max(lookups, 1), mostOfWay/share)
+}
+
+// fitting is how many names, at least one, fit into a number of operations and of bytes.
+func fitting(names []string, most, room int) int {
+	n := min(len(names), most)
+	for i, name := range names[:n] {
+		if room -= lookupArgs(name); room < 0 {
+			return max(i, 1)
+		}
+	}
+	return n
+}
 
 // place is a directory or file that a compound starts from: a handle, and the names below it that are looked up in the
 // same round trip.
@@ -34,13 +62,15 @@ func (c *Client) rootHandle() file.Handle {
 // Only paths with too many elements for one compound need a round trip.
 func (c *Client) at(ctx context.Context, cred *rpc.Credential, path []string, share int) (place, error) {
 	p := place{handle: c.rootHandle(), names: path, root: true}
-	s, err := c.current(ctx)
+	l, err := c.ready(ctx)
 	if err != nil {
 		return p, err
 	}
-	lookups := min(int(s.limits.ops)-reserveOps, (int(s.limits.cached)-reserveReply)/lookupReply)
-	longest := max(lookups, share) / share
-	for len(p.names) > longest {
+	for {
+		longest := l.way(p.names, share)
+		if longest == len(p.names) {
+			return p, nil
+		}
 		step := place{handle: p.handle, names: p.names[:longest], root: p.root}
 		r, err := c.do(ctx, cred, func(b *compound) {
 			b.place(c, step)
@@ -54,13 +84,12 @@ func (c *Client) at(ctx context.Context, cred *rpc.Credential, path []string, sh
 		}
 		p.names, p.root = p.names[longest:], false
 	}
-	return p, nil
 }
 
 // place makes p the current file handle.
 func (b *compound) place(c *Client, p place) {
 	if p.root {
-		b.fromRoot = b.fromRoot || len(b.ops) == 1
+		b.fromRoot = b.fromRoot || len(b.ops) == b.first
 		p.handle = c.rootHandle() // which may be another since p was made
 	}
 	b.putFH(p.handle)
@@ -83,59 +112,123 @@ func (c *Client) call(ctx context.Context, cred *rpc.Credential, path []string, 
 type Step struct {
 	FSID file.FSID
 	Attr file.Attr
+
+	handle   file.Handle
+	transfer transfer
 }
 
 // Walk looks up the export from the server's root and remembers its handle. The steps, the server's root first, tell
-// which file systems were crossed.
+// which file systems were crossed. Links are not followed: a server does not look up anything below one.
+//
+// A directory on the way that refuses cred is left as its owner, if Config.AsOwner says so: an export may squash root and
+// have its directories closed to others. It is entered as cred again.
 func (c *Client) Walk(ctx context.Context, cred *rpc.Credential) ([]Step, error) {
-	var steps []Step
-	start := file.Handle("")
-	for names := c.export; ; {
-		n := min(len(names), (int(askOps)/2-reserveOps)/2)
-		more, handle, err := c.walkSome(ctx, cred, start, names[:n])
+	steps, err := c.walkSome(ctx, cred, "", c.export)
+	for len(steps) > 0 && len(steps) <= len(c.export) {
+		here, rest, as := steps[len(steps)-1], c.export[len(steps)-1:], cred
 		if err != nil {
+			if as = c.otherThan(cred, here, err); as == nil {
+				return nil, err
+			}
+			rest = rest[:1]
+		}
+		var more []Step
+		if more, err = c.walkSome(ctx, as, here.handle, rest); len(more) == 0 {
 			return nil, err
 		}
-		steps, start, names = append(steps, more...), handle, names[n:]
-		if len(names) == 0 {
-			break
-		}
+		steps = append(steps, more...)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.root = start
+	if err != nil {
+		return nil, err
+	}
+	c.arrive(steps[len(steps)-1])
 	return steps, nil
 }
 
-func (c *Client) walkSome(ctx context.Context, cred *rpc.Credential, start file.Handle, names []string) ([]Step, file.Handle, error) {
+// otherThan is whom to go on as in a directory that refused cred, nil where nobody else could do more. Root is no step up:
+// either we are root, or the server squashes it.
+func (c *Client) otherThan(cred *rpc.Credential, here Step, refused error) *rpc.Credential {
+	uid, gid := here.Attr.Owner()
+	if !c.asOwner || !status.Refused(refused) || here.Attr.OwnerNamed || uid == 0 || uid == cred.UID {
+		return nil
+	}
+	return &rpc.Credential{UID: uid, GID: gid}
+}
+
+// arrive takes the last step for the export.
+func (c *Client) arrive(export Step) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.root = export.handle
+	if c.minor == 0 {
+		c.limits = plainLimits(export.transfer)
+	}
+}
+
+// walkSome goes as far as one compound can from a directory, the server's root for "", and returns the directories that
+// it came to: at least one, or an error.
+func (c *Client) walkSome(ctx context.Context, cred *rpc.Credential, from file.Handle, names []string) ([]Step, error) {
+	l, err := c.ready(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names = names[:l.walk(names)]
 	r, err := c.do(ctx, cred, func(b *compound) {
-		if start == "" {
+		if from == "" {
 			b.op(opPutRootFH)
-			b.getattr(statBits)
+			b.step()
 		} else {
-			b.putFH(start)
+			b.putFH(from)
 		}
 		for _, name := range names {
 			b.lookup([]string{name})
-			b.getattr(statBits)
+			b.step()
 		}
-		b.op(opGetFH)
 	})
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	n := len(names)
-	if start == "" {
-		n++
-	}
-	steps := make([]Step, n)
-	for i := range steps {
-		a, err := r.attr()
+	var steps []Step
+	for range r.expected(opGetFH) {
+		step, err := r.step()
 		if err != nil {
-			return nil, "", err
+			return steps, err
 		}
-		steps[i] = Step{FSID: a.FSID, Attr: a.Attr}
+		steps = append(steps, step)
+	}
+	return steps, nil
+}
+
+// Sizes of one step of a walk: operations, and bytes of a response with long names for the owners.
+const (
+	stepOps   = 3
+	stepReply = 1 << 10
+)
+
+// walk is how many of the names one compound of a walk can hold. Besides them it has SEQUENCE and the start.
+func (l limits) walk(names []string) int {
+	if len(names) == 0 {
+		return 0
+	}
+	most := min((int(l.ops)-2-stepOps+1)/stepOps, int(l.response)/stepReply-2)
+	return fitting(names, max(most, 1), mostOfWay)
+}
+
+// step asks for what [results.step] reads.
+func (b *compound) step() {
+	want := statBits
+	if b.minor == 0 {
+		want |= transferBits
+	}
+	b.getattr(want)
+	b.op(opGetFH)
+}
+
+func (r *results) step() (Step, error) {
+	a, err := r.attr()
+	if err != nil {
+		return Step{}, err
 	}
 	h, err := r.handle()
-	return steps, h, err
+	return Step{FSID: a.FSID, Attr: a.Attr, handle: h, transfer: a.transfer}, err
 }
