@@ -20,10 +20,13 @@ package nfs
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
@@ -35,6 +38,7 @@ type Version int
 // The versions this client speaks.
 const (
 	V3  Version = 30
+	V40 Version = 40
 	V41 Version = 41
 	V42 Version = 42
 )
@@ -46,17 +50,19 @@ func (v Version) String() string {
 	return fmt.Sprintf("%d.%d", int(v)/10, int(v)%10)
 }
 
-// ParseVersion reads "3", "4.1", "4.2", and "4", which is 4.2.
+// ParseVersion reads "3", "4.0", "4.1", "4.2", and "4", which is 4.2.
 func ParseVersion(s string) (Version, error) {
 	switch s {
 	case "3":
 		return V3, nil
+	case "4.0":
+		return V40, nil
 	case "4.1":
 		return V41, nil
 	case "4.2", "4":
 		return V42, nil
 	}
-	return 0, fmt.Errorf("NFS version %q is not one of 3, 4.1, 4.2: %w", s, fs.ErrInvalid)
+	return 0, fmt.Errorf("NFS version %q is not one of 3, 4.0, 4.1, 4.2: %w", s, fs.ErrInvalid)
 }
 
 // Credential is whom calls are made as (AUTH_SYS). The zero value is root.
@@ -69,13 +75,36 @@ func (c Credential) rpc() rpc.Credential {
 	return rpc.Credential{UID: c.UID, GID: c.GID, Groups: c.Groups}
 }
 
+// SourcePorts says from which ports of this machine servers are called.
+type SourcePorts = rpc.SourcePorts
+
+// The values of SourcePorts. Servers take a port below 1024 for a sign of root, and most exports admit no other ("secure").
+const (
+	LowPortIfAllowed = rpc.LowIfAllowed // below 1024 where this process may have one
+	LowPort          = rpc.LowOnly      // below 1024, as mount option resvport says
+	AnyPort          = rpc.AnyPort      // noresvport
+)
+
 // Config says which export to open, and how.
 type Config struct {
-	Server string // host name or address, IPv6 without brackets
+	// Server is a host name or an address, IPv6 without brackets and without a zone, which means something on one machine
+	// only. Of a name's addresses the first that answers is used, and another one when that does no longer.
+	Server string
 	Export string // absolute path, e.g. "/exports/k8s"
 
-	Versions        []Version // tried in this order; empty: 4.2, 4.1, 3
-	Port, MountPort int       // 0: 2049 (version 3: what the port mapper says, else 2049), and what the port mapper says
+	Versions []Version // tried in this order; empty: 4.2, 4.1, 4.0, 3
+	// Port and MountPort are those of NFS and of MOUNT, which only version 3 uses. 0: 2049, and what the port mapper says for
+	// version 3, or else 2049 for NFS and the same port or 20048 for MOUNT. With both given no port mapper is asked.
+	Port, MountPort int
+	Network         string      // "tcp4" or "tcp6": addresses of that kind only
+	SourcePorts     SourcePorts // low ones where they are allowed, unless set
+
+	// TLS returns the settings of the next connection, which RPC-with-TLS (RFC 9289) then protects: TLS 1.3 with ALPN
+	// "sunrpc" on the usual port, the server's certificate verified for Server unless ServerName is set, and ours shown
+	// where one is given. It is asked for each connection, so that certificates can be replaced, and by several goroutines.
+	// What the server cannot protect fails with ErrTLS, and nothing is ever sent in the clear: with version 3 the port
+	// mapper, which has no TLS anywhere, is not asked, and MOUNT must have TLS too. nil: everything is in the clear.
+	TLS func() (*tls.Config, error)
 
 	Credential Credential // root unless set
 	// ActAsOwner makes everything happen as the owner of the export's root directory where Credential may not write
@@ -86,20 +115,22 @@ type Config struct {
 	// may be silent before it is given up and the calls are sent again on a new one (default 10 s). Contexts always win.
 	DialTimeout, CallTimeout time.Duration
 
-	Dial    func(ctx context.Context, network, address string) (net.Conn, error) // replaces the network, in tests
-	Log     *slog.Logger                                                         // nil: nothing is logged
-	Observe func(op string, d time.Duration, err error)                          // called after every method, may be nil
+	Dial    func(ctx context.Context, network, address string) (net.Conn, error)            // replaces the network, in tests
+	Lookup  func(ctx context.Context, network, host string) (found []netip.Addr, err error) // replaces DNS, in tests
+	Log     *slog.Logger                                                                    // nil: nothing is logged
+	Observe func(op string, d time.Duration, err error)                                     // called after every method, may be nil
 }
 
 const (
 	defaultDialTimeout = 5 * time.Second
 	defaultCallTimeout = 10 * time.Second
 	defaultPort        = 2049
+	nfsProgram         = 100003
 )
 
 func (c Config) withDefaults() Config {
 	if len(c.Versions) == 0 {
-		c.Versions = []Version{V42, V41, V3}
+		c.Versions = []Version{V42, V41, V40, V3}
 	}
 	if c.DialTimeout <= 0 {
 		c.DialTimeout = defaultDialTimeout
@@ -116,10 +147,27 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// check finds what no server can be reached by.
+func (c Config) check() error {
+	switch {
+	case c.Server == "":
+		return fmt.Errorf("no server given: %w", fs.ErrInvalid)
+	case strings.Contains(c.Server, "%"):
+		return fmt.Errorf("address %q has a zone, which means something on one machine only (give the server another address): %w", c.Server, fs.ErrInvalid)
+	case c.Network != "" && c.Network != "tcp4" && c.Network != "tcp6":
+		return fmt.Errorf("network %q is not tcp4 or tcp6: %w", c.Network, fs.ErrInvalid)
+	}
+	return nil
+}
+
+// dialer leads to a server's port for version 4.
 func (c Config) dialer() *rpc.Dialer {
 	port := c.Port
 	if port == 0 {
 		port = defaultPort
 	}
-	return &rpc.Dialer{Host: c.Server, Port: port, Timeout: c.DialTimeout, Dial: c.Dial}
+	return &rpc.Dialer{
+		Host: c.Server, Port: port, Timeout: c.DialTimeout, Network: c.Network, Source: c.SourcePorts,
+		TLS: c.TLS, Program: nfsProgram, Version: 4, Memory: new(rpc.Memory), Dial: c.Dial, Lookup: c.Lookup,
+	}
 }

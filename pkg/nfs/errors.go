@@ -18,7 +18,18 @@ var (
 	ErrGrace = errors.New("server is in its grace period after a restart")
 	// ErrRefused is a server that does not admit us: its export must be changed, the text says how.
 	ErrRefused = errors.New("server refuses us")
+	// ErrTLS is a connection that Config.TLS asks for and that cannot be had: the server has no TLS, one of the two does not
+	// trust the other, or our certificates cannot be read. It matches ErrRefused too: time does not mend it.
+	ErrTLS = rpc.ErrTLS
+	// ErrSourcePort is LowPort where this process may not have one. It matches ErrRefused too.
+	ErrSourcePort = rpc.ErrSourcePort
 )
+
+// hindrance is an error that matches ErrRefused and is not the server's doing, or not its alone.
+type hindrance struct{ error }
+
+func (h hindrance) Unwrap() error        { return h.error }
+func (h hindrance) Is(target error) bool { return target == ErrRefused }
 
 // explain turns what the protocol says into what a caller and a person can use.
 func (f *FS) explain(op string, names []string, err error) error {
@@ -36,6 +47,8 @@ func (f *FS) explain(op string, names []string, err error) error {
 func classify(err error) error {
 	var denied *rpc.DeniedError
 	switch {
+	case errors.Is(err, ErrTLS), errors.Is(err, ErrSourcePort):
+		return hindrance{err}
 	case errors.As(err, &denied) && denied.TooWeak():
 		return fmt.Errorf("%w: %w (it wants another security flavor: add sec=sys to the export)", ErrRefused, err)
 	case errors.As(err, &denied):

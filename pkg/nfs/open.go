@@ -20,8 +20,8 @@ import (
 func Open(ctx context.Context, c Config) (*FS, error) {
 	c = c.withDefaults()
 	export, err := splitExport(c.Export)
-	if err == nil && c.Server == "" {
-		err = fmt.Errorf("no server given: %w", fs.ErrInvalid)
+	if err == nil {
+		err = c.check()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening %s:%s: %w", c.Server, c.Export, err)
@@ -57,9 +57,10 @@ var errVersion = errors.New("version not supported")
 
 // negotiate opens the export with the first version that the server has.
 func negotiate(ctx context.Context, c Config, export []string) (*FS, error) {
+	dialer := c.dialer() // one for all: what it learns of the server's addresses serves the next version
 	var missing []error
 	for _, v := range c.Versions {
-		f, err := openVersion(ctx, c, v, export)
+		f, err := openVersion(ctx, c, dialer, v, export)
 		if err == nil {
 			c.Log.Debug("export opened", "server", c.Server, "export", c.Export, "version", v, "uid", f.cred.UID, "gid", f.cred.GID)
 			return f, nil
@@ -72,14 +73,15 @@ func negotiate(ctx context.Context, c Config, export []string) (*FS, error) {
 	return nil, fmt.Errorf("%w: the server has none of the versions asked for: %w", ErrRefused, errors.Join(missing...))
 }
 
-func openVersion(ctx context.Context, c Config, v Version, export []string) (*FS, error) {
+func openVersion(ctx context.Context, c Config, dialer *rpc.Dialer, v Version, export []string) (*FS, error) {
 	f := &FS{version: v, server: c.Server, export: c.Export, observe: c.Observe, cred: c.Credential.rpc()}
+	o := &opening{FS: f, config: c, dialer: dialer}
 	var err error
 	switch v {
-	case V41, V42:
-		err = f.open4(ctx, c, uint32(v%10), export)
+	case V40, V41, V42:
+		err = o.open4(ctx, uint32(v%10), export)
 	case V3:
-		err = f.open3(ctx, c)
+		err = o.open3(ctx)
 	default:
 		err = fmt.Errorf("NFS version %v: %w", v, fs.ErrInvalid)
 	}
@@ -89,22 +91,31 @@ func openVersion(ctx context.Context, c Config, v Version, export []string) (*FS
 	return f, err
 }
 
-func (f *FS) open4(ctx context.Context, c Config, minor uint32, export []string) error {
-	cfg := nfs4.Config{Dialer: c.dialer(), Silence: c.CallTimeout, Cred: f.cred, Export: export, Log: c.Log}
+// opening is an FS on its way to be opened.
+type opening struct {
+	*FS
+	config Config
+	dialer *rpc.Dialer
+}
+
+func (o *opening) open4(ctx context.Context, minor uint32, export []string) error {
+	cfg := nfs4.Config{
+		Dialer: o.dialer, Silence: o.config.CallTimeout, Cred: o.cred, Export: export, AsOwner: o.config.ActAsOwner, Log: o.config.Log,
+	}
 	client, err := nfs4.Connect(ctx, cfg, minor)
 	if err != nil {
 		return versionMissing(err)
 	}
-	f.client = client
-	steps, err := client.Walk(ctx, &f.cred)
+	o.client = client
+	steps, err := client.Walk(ctx, &o.cred)
 	if err != nil {
-		return explainWalk(err)
+		return o.explainWalk(err)
 	}
 	last := steps[len(steps)-1]
 	if !last.Attr.IsDir() {
-		return fmt.Errorf("the export is no directory: %w", syscall.ENOTDIR)
+		return errNoDirectory
 	}
-	writable, err := f.identify(ctx, c, &last.Attr)
+	writable, err := o.identify(ctx, &last.Attr)
 	if err != nil {
 		return err
 	}
@@ -113,17 +124,7 @@ func (f *FS) open4(ctx context.Context, c Config, minor uint32, export []string)
 		return fmt.Errorf("%w: the path belongs to the server's pseudo root only; no export there admits this client "+
 			"(add the path to the server's exports for this client's address, with rw)", ErrRefused)
 	}
-	return mustWrite(c, writable)
-}
-
-// mustWrite refuses a directory that nobody may write to when an owner to act as is wanted. Nothing in the protocol tells
-// a read-only export from the kernel's pseudo directories, which have file system ids of their own.
-func mustWrite(c Config, writable bool) error {
-	if writable || !c.ActAsOwner {
-		return nil
-	}
-	return fmt.Errorf("%w: neither we nor the directory's owner may write there (export it read-write to this client's "+
-		"address; if it is, the path may be one above the export)", ErrRefused)
+	return o.mustWrite(writable)
 }
 
 // versionMissing recognises a server that does not have the version at all.
@@ -137,20 +138,6 @@ func versionMissing(err error) error {
 	return err
 }
 
-// explainWalk says what a failed way to the export means.
-func explainWalk(err error) error {
-	switch status.Of(err) {
-	case status.NoEnt:
-		return fmt.Errorf("the path does not exist on the server, or is not exported to this client: %w", err)
-	case status.NotDir, status.Symlink:
-		return fmt.Errorf("the path leads through something that is no directory: %w", err)
-	case status.Access, status.Perm:
-		return fmt.Errorf("%w: %w (check the path, and that the export admits this client's address; if it does, the server "+
-			"may refuse source ports above 1023: add 'insecure' to the export, or let this process use low ports)", ErrRefused, err)
-	}
-	return err
-}
-
 // Rights of ACCESS that making names in a directory needs.
 const (
 	accessModify = 0x04
@@ -159,26 +146,27 @@ const (
 )
 
 // identify decides whom to act as, and tells whether anybody may write to the export's root directory: the credential we
-// were given, or else the directory's owner.
-func (f *FS) identify(ctx context.Context, c Config, root *file.Attr) (writable bool, err error) {
-	if ok, err := f.mayWrite(ctx, f.cred); ok || err != nil {
+// were given, or else the directory's owner. The server judges after squashing, so that where it makes everybody the same
+// user (all_squash) the first answer holds for all, and we stay who we are.
+func (o *opening) identify(ctx context.Context, root *file.Attr) (writable bool, err error) {
+	if ok, err := o.mayWrite(ctx, o.cred); ok || err != nil {
 		return ok, err
 	}
 	owner := rpc.Credential{UID: root.UID, GID: root.GID}
-	if root.OwnerNamed || owner.UID == f.cred.UID {
+	if root.OwnerNamed || owner.UID == o.cred.UID {
 		return false, nil
 	}
-	ok, err := f.mayWrite(ctx, owner)
-	if ok && c.ActAsOwner {
-		f.cred = owner
+	ok, err := o.mayWrite(ctx, owner)
+	if ok && o.config.ActAsOwner {
+		o.cred = owner
 	}
 	return ok, err
 }
 
-func (f *FS) mayWrite(ctx context.Context, cred rpc.Credential) (bool, error) {
-	granted, err := f.client.Access(ctx, &cred, accessWrite)
+func (o *opening) mayWrite(ctx context.Context, cred rpc.Credential) (bool, error) {
+	granted, err := o.client.Access(ctx, &cred, accessWrite)
 	if status.Is(err, status.Perm, status.Access) {
-		return false, explainWalk(err)
+		return false, o.explainWalk(err)
 	}
 	return granted&accessWrite == accessWrite, err
 }

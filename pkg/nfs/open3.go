@@ -4,35 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/nfs3"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
 )
 
-func (f *FS) open3(ctx context.Context, c Config) error {
+func (o *opening) open3(ctx context.Context) error {
+	c := o.config
 	client, err := nfs3.Connect(ctx, nfs3.Config{
-		Dialer: c.dialer(), Port: c.Port, MountPort: c.MountPort, Silence: c.CallTimeout, Cred: f.cred, Export: c.Export,
+		Dialer: o.dialer, Port: c.Port, MountPort: c.MountPort, Silence: c.CallTimeout, Cred: o.cred, Export: c.Export,
 	})
 	switch {
 	case errors.Is(err, nfs3.ErrFlavor):
 		return fmt.Errorf("%w: %w (add sec=sys to the export)", ErrRefused, err)
 	case status.Of(err) != status.OK:
-		return explainWalk(err)
+		return o.explainWalk(err)
 	case err != nil:
 		return versionMissing(err)
 	}
-	f.client = client
-	root, err := client.Getattr(ctx, &f.cred, nil)
+	o.client = client
+	root, err := client.Getattr(ctx, &o.cred, nil)
 	if err != nil {
-		return explainWalk(err)
+		return o.explainWalk(err)
 	}
 	if !root.IsDir() {
-		return fmt.Errorf("the export is no directory: %w", syscall.ENOTDIR)
+		return errNoDirectory
 	}
-	writable, err := f.identify(ctx, c, &root)
+	writable, err := o.identify(ctx, &root)
 	if err != nil {
 		return err
 	}
-	return mustWrite(c, writable)
+	return o.mustWrite(writable)
 }

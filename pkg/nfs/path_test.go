@@ -64,7 +64,7 @@ func FuzzSplit(f *testing.F) {
 }
 
 func TestVersions(t *testing.T) {
-	for s, want := range map[string]Version{"3": V3, "4.1": V41, "4.2": V42, "4": V42} {
+	for s, want := range map[string]Version{"3": V3, "4.0": V40, "4.1": V41, "4.2": V42, "4": V42} {
 		v, err := ParseVersion(s)
 		if err != nil || v != want {
 			t.Errorf("%q: %v, %v", s, v, err)
@@ -73,7 +73,7 @@ func TestVersions(t *testing.T) {
 			t.Errorf("%v: %v, %v", v, again, err)
 		}
 	}
-	for _, s := range []string{"", "2", "4.0", "4.3", "v3"} {
+	for _, s := range []string{"", "2", "4.3", "v3"} {
 		if v, err := ParseVersion(s); !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("%q: %v, %v", s, v, err)
 		}

@@ -72,7 +72,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	link, err := rpc.NewLink(ctx, cfg.Dialer.WithPort(port), cfg.Silence)
+	link, err := rpc.NewLink(ctx, cfg.Dialer.To(port, program, version), cfg.Silence)
 	if err != nil {
 		return nil, err
 	}

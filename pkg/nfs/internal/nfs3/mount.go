@@ -25,6 +25,7 @@ const (
 
 const (
 	portmapPort    = 111
+	usualPort      = 2049
 	usualMountPort = 20048 // where Linux and ganesha serve MOUNT when there is no port mapper to ask
 	procGetport    = 3
 	procMnt        = 1
@@ -36,7 +37,7 @@ const (
 
 // Config is what a Client needs to know.
 type Config struct {
-	Dialer          *rpc.Dialer // of the host; its port is replaced
+	Dialer          *rpc.Dialer // of the host; its port and program are replaced
 	Port, MountPort int         // 0: ask the port mapper
 	Silence         time.Duration
 	Cred            rpc.Credential
@@ -46,10 +47,14 @@ type Config struct {
 // ErrFlavor is matched when the export does not take AUTH_SYS credentials.
 var ErrFlavor = errors.New("the export does not allow sec=sys")
 
-// ports finds out where NFS and MOUNT listen. Without a port mapper the usual ports are taken.
+// ports finds out where NFS and MOUNT listen. Without a port mapper the usual ports are taken; so they are with TLS, because
+// no port mapper has it, and what one says in the clear could lead to another service of the same machine.
 func (cfg *Config) ports(ctx context.Context) (nfs int, mount []int, err error) {
-	const usualPort = 2049
 	nfs, mount = cfg.Port, []int{cfg.MountPort}
+	if cfg.Dialer.TLS != nil {
+		nfs, mount = usualPorts(cfg.Port, cfg.MountPort)
+		return nfs, mount, nil
+	}
 	if cfg.Port != 0 && cfg.MountPort != 0 {
 		return nfs, mount, nil
 	}
@@ -61,21 +66,30 @@ func (cfg *Config) ports(ctx context.Context) (nfs int, mount []int, err error) 
 		if nfs = mappedNFS; mapErr == nil && nfs == 0 {
 			return 0, nil, &rpc.RefusedError{Stat: rpc.ProgramUnavailable}
 		}
-		if mapErr != nil {
-			nfs = usualPort
-		}
 	}
-	if cfg.MountPort == 0 {
-		if mount = []int{mappedMount}; mappedMount == 0 {
-			mount = []int{nfs, usualMountPort} // servers in user space often serve both on one port
-		}
+	if cfg.MountPort != 0 {
+		mappedMount = cfg.MountPort
 	}
+	nfs, mount = usualPorts(nfs, mappedMount)
 	return nfs, mount, nil
+}
+
+// usualPorts replaces ports that are 0. Servers in user space often serve both programs on one port.
+func usualPorts(port, mountPort int) (nfs int, mount []int) {
+	if port == 0 {
+		port = usualPort
+	}
+	if mountPort == 0 {
+		return port, []int{port, usualMountPort}
+	}
+	return port, []int{mountPort}
 }
 
 // portmap asks for both ports; 0 stands for a program that is not registered.
 func (cfg *Config) portmap(ctx context.Context) (nfs, mount int, err error) {
-	nc, err := cfg.Dialer.WithPort(portmapPort).Connect(ctx)
+	dialer := cfg.Dialer.To(portmapPort, portmapProgram, portmapVersion)
+	dialer.Source = rpc.AnyPort // low ones are few
+	nc, err := dialer.Connect(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -110,7 +124,7 @@ func (cfg *Config) portmap(ctx context.Context) (nfs, mount int, err error) {
 func (cfg *Config) mountRoot(ctx context.Context, ports []int) (file.Handle, error) {
 	var failures []error
 	for _, port := range ports {
-		nc, err := cfg.Dialer.WithPort(port).Connect(ctx)
+		nc, err := cfg.Dialer.To(port, mountProgram, mountVersion).Connect(ctx)
 		if err == nil {
 			var h file.Handle
 			h, err = cfg.mnt(ctx, nc)
@@ -120,7 +134,11 @@ func (cfg *Config) mountRoot(ctx context.Context, ports []int) (file.Handle, err
 		}
 		failures = append(failures, fmt.Errorf("asking for the export on port %d: %w", port, err))
 	}
-	return "", errors.Join(failures...)
+	err := errors.Join(failures...)
+	if errors.Is(err, rpc.ErrTLS) {
+		err = fmt.Errorf("version 3 asks for an export by MOUNT, which must have TLS too (version 4 does without it: vers=4): %w", err)
+	}
+	return "", err
 }
 
 func (cfg *Config) mnt(ctx context.Context, nc net.Conn) (file.Handle, error) {

@@ -18,7 +18,15 @@ var ErrLost = errors.New("connection lost")
 var (
 	errClosed = fmt.Errorf("%w: closed by us", ErrLost)
 	errSilent = fmt.Errorf("%w: no answer in time", ErrLost)
+	errIdle   = fmt.Errorf("%w: closed because nobody used it", ErrLost)
 )
+
+// errUnsent is matched besides ErrLost when the connection was over before a call could be started on it.
+var errUnsent = errors.New("nothing was sent")
+
+// idleTime without a call ends a connection: it holds a low port here and a place in the server, and a new one costs
+// milliseconds. The kernel's client waits as long.
+const idleTime = 5 * time.Minute
 
 // MaxRecord bounds a reply. The largest we ask for is a READ of 1 MiB; the rest is for servers that add to it.
 const MaxRecord = 2 << 20
@@ -28,13 +36,15 @@ const MaxRecord = 2 << 20
 type Conn struct {
 	nc      net.Conn
 	silence time.Duration // with calls under way and nothing heard for so long, the connection is given up
+	idle    time.Duration // with no calls for so long, it is closed
 
 	mu      sync.Mutex
 	pending map[uint32]chan<- Reply
 	xid     uint32
-	out     []byte // records to be written
-	heard   time.Time
-	err     error // why the connection is over
+	out     []byte    // records to be written
+	active  time.Time // of the last reply, or of the call that ended a pause
+	replied bool      // at least once
+	err     error     // why the connection is over
 
 	wake chan struct{} // tells the writer that out is not empty
 	over chan struct{} // closed when err is set
@@ -45,13 +55,16 @@ type Conn struct {
 type Reply struct {
 	Body []byte
 	Err  error
+
+	verifier string // the body of one that is AUTH_NONE
 }
 
 // NewConn takes over nc, which it closes on Close.
 func NewConn(nc net.Conn, silence time.Duration) *Conn {
 	c := &Conn{
-		nc: nc, silence: silence,
+		nc: nc, silence: silence, idle: idleTime,
 		pending: make(map[uint32]chan<- Reply),
+		active:  time.Now(),
 		xid:     rand.Uint32(),
 		wake:    make(chan struct{}, 1),
 		over:    make(chan struct{}),
@@ -77,6 +90,14 @@ func (c *Conn) Alive() bool {
 	default:
 		return true
 	}
+}
+
+// mute tells of a connection that is over whether its server did not answer, as one does that takes connections for a
+// machine that is down.
+func (c *Conn) mute() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.replied || errors.Is(c.err, errSilent)
 }
 
 // Start sends a call. Exactly one Reply arrives on the channel, when the connection is lost too. An error from Start
@@ -109,11 +130,11 @@ func (c *Conn) start(r *Request, done chan<- Reply) (uint32, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
-		return 0, c.err
+		return 0, fmt.Errorf("%w: %w", errUnsent, c.err)
 	}
 	c.xid++
 	if len(c.pending) == 0 {
-		c.heard = time.Now()
+		c.active = time.Now()
 	}
 	c.pending[c.xid] = done
 	c.out = r.appendRecord(c.out, c.xid)
@@ -127,6 +148,10 @@ func (c *Conn) start(r *Request, done chan<- Reply) (uint32, error) {
 func (c *Conn) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.failLocked(err)
+}
+
+func (c *Conn) failLocked(err error) {
 	if c.err != nil {
 		return
 	}
@@ -170,7 +195,7 @@ func (c *Conn) read() {
 		}
 		xid, reply, ok := parseReply(record)
 		c.mu.Lock()
-		c.heard = time.Now()
+		c.active, c.replied = time.Now(), true
 		done := c.pending[xid]
 		if ok && done != nil {
 			delete(c.pending, xid)
@@ -180,22 +205,30 @@ func (c *Conn) read() {
 	}
 }
 
-// watch gives up a connection whose peer has gone without a word: TCP alone would take a quarter of an hour.
+// watch gives up a connection whose peer has gone without a word, for which TCP alone would take a quarter of an hour, and
+// one that nobody uses.
 func (c *Conn) watch() {
-	tick := time.NewTicker(max(c.silence/8, time.Millisecond))
+	tick := time.NewTicker(max(min(c.silence, c.idle)/8, time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
 		case <-c.over:
 			return
 		case now := <-tick.C:
-			c.mu.Lock()
-			silent := len(c.pending) > 0 && now.Sub(c.heard) > c.silence
-			c.mu.Unlock()
-			if silent {
-				c.fail(errSilent)
-				return
-			}
+			c.end(now)
 		}
+	}
+}
+
+// end ends a connection that has been quiet for too long.
+func (c *Conn) end(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	quiet := now.Sub(c.active)
+	switch {
+	case len(c.pending) > 0 && quiet > c.silence:
+		c.failLocked(errSilent)
+	case len(c.pending) == 0 && quiet > c.idle:
+		c.failLocked(errIdle)
 	}
 }

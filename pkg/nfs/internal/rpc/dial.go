@@ -2,10 +2,11 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strconv"
 	"syscall"
 	"time"
@@ -14,63 +15,83 @@ import (
 // ErrUnreachable is matched when no connection could be made, or a lost one not made again in time.
 var ErrUnreachable = errors.New("server is not reachable")
 
-// Source ports that servers take for a sign of root; below 600 too many well-known services live.
-const (
-	lowestReserved, highestReserved = 600, 1023
-	reservedTries                   = highestReserved - lowestReserved + 1
-)
-
 // Dialer makes connections to one server.
 type Dialer struct {
 	Host    string        // name or address, IPv6 without brackets
 	Port    int           // TCP
-	Timeout time.Duration // of one attempt, name look-up included
-	// Dial replaces the network, in tests.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Timeout time.Duration // of one Connect: name look-up, all addresses and TLS
+	Network string        // "tcp4" or "tcp6" for addresses of one kind only; "": both
+	Source  SourcePorts
+
+	// TLS returns the settings of the next connection; nil: connections are in the clear. It is asked each time, so that
+	// certificates can be replaced while the program runs.
+	TLS              func() (*tls.Config, error)
+	Program, Version uint32 // asked whether it has TLS
+
+	// Memory is what connections teach about the server's addresses. Dialers of one server share it; nil: nothing is learnt.
+	Memory *Memory
+
+	// Dial and Lookup replace the network, in tests.
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// WithPort is the same server on another port.
-func (d *Dialer) WithPort(port int) *Dialer {
+// To is a dialer of another service of the same server.
+func (d *Dialer) To(port int, program, version uint32) *Dialer {
 	other := *d
-	other.Port = port
+	other.Port, other.Program, other.Version = port, program, version
 	return &other
 }
 
-// Connect makes one connection, from a reserved source port where this process may use one.
+// Connect makes one connection, protected by TLS if that is set, to the first of the server's addresses that answers.
 func (d *Dialer) Connect(ctx context.Context) (net.Conn, error) {
 	attempt, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
-	address := net.JoinHostPort(d.Host, strconv.Itoa(d.Port))
-	nc, err := d.dial(attempt, address)
+	nc, err := d.connect(attempt)
 	if err == nil {
 		return nc, nil
 	}
+	target := net.JoinHostPort(d.Host, strconv.Itoa(d.Port))
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("%w: connecting to %s: %w", ErrUnreachable, address, ctx.Err())
+		return nil, fmt.Errorf("%w: connecting to %s: %w", ErrUnreachable, target, ctx.Err())
 	}
-	return nil, fmt.Errorf("%w: connecting to %s: %w%s", ErrUnreachable, address, err, advice(err, d.Timeout))
+	if answered(err) {
+		return nil, fmt.Errorf("connecting to %s: %w", target, err)
+	}
+	return nil, fmt.Errorf("%w: connecting to %s: %w%s", ErrUnreachable, target, err, advice(err, d.Timeout))
 }
 
-func (d *Dialer) dial(ctx context.Context, address string) (net.Conn, error) {
-	if d.Dial != nil {
-		return d.Dial(ctx, "tcp", address)
+func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
+	addresses, err := d.addresses(ctx)
+	if err != nil {
+		return nil, err
 	}
-	port := lowestReserved + rand.IntN(highestReserved-lowestReserved+1)
-	for range reservedTries {
-		dialer := net.Dialer{LocalAddr: &net.TCPAddr{Port: port}}
-		nc, err := dialer.DialContext(ctx, "tcp", address)
-		switch {
-		case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL):
-		case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
-		default:
-			return nc, err
-		}
-		if port++; port > highestReserved {
-			port = lowestReserved
-		}
+	nc, winner, err := race(ctx, addresses, d.connectTo)
+	if err != nil {
+		return nil, err
 	}
-	return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	d.Memory.worked(winner, nc.LocalAddr())
+	return nc, nil
+}
+
+// connectTo makes a connection to one address.
+func (d *Dialer) connectTo(ctx context.Context, address netip.Addr) (net.Conn, error) {
+	nc, err := d.dial(ctx, netip.AddrPortFrom(address, uint16(d.Port)).String())
+	if err != nil || d.TLS == nil {
+		return nc, err
+	}
+	secure, err := d.startTLS(ctx, nc)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("%v: %w", address, err)
+	}
+	return secure, nil
+}
+
+// answered tells errors of a server, or of our own settings, from those of the way to it.
+func answered(err error) bool {
+	var refused *RefusedError
+	return errors.Is(err, ErrTLS) || errors.Is(err, ErrSourcePort) || errors.As(err, &refused)
 }
 
 // advice is what a person can do about a failed connection.

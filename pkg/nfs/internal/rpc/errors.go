@@ -54,17 +54,18 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("call not accepted: accept_stat %d", e.Stat)
 }
 
-func parseAccepted(d *xdr.Decoder) error {
-	d.Uint32() // verifier
-	d.Opaque(maxAuth)
+func parseAccepted(d *xdr.Decoder) (verifier string, err error) {
+	if flavor, body := d.Uint32(), d.Opaque(maxAuth); flavor == authNone {
+		verifier = string(body)
+	}
 	stat := d.Uint32()
 	switch stat {
 	case 0:
-		return nil
+		return verifier, nil
 	case ProgramMismatch:
-		return &RefusedError{Stat: stat, Low: d.Uint32(), High: d.Uint32()}
+		return verifier, &RefusedError{Stat: stat, Low: d.Uint32(), High: d.Uint32()}
 	}
-	return &RefusedError{Stat: stat}
+	return verifier, &RefusedError{Stat: stat}
 }
 
 func parseDenied(d *xdr.Decoder) error {

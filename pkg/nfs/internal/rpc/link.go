@@ -88,6 +88,9 @@ func (l *Link) Conn(ctx context.Context) (*Conn, error) {
 
 func (l *Link) reconnect(f *flight) {
 	l.conn.Close() // nobody else replaces it during a flight
+	if l.conn.mute() {
+		l.dialer.Memory.doubt()
+	}
 	ctx, cancel := context.WithTimeout(l.ctx, l.window)
 	defer cancel()
 	nc, err := l.dial(ctx)
@@ -133,7 +136,7 @@ func (l *Link) Call(ctx context.Context, r *Request) (body []byte, resent bool, 
 		if !errors.Is(err, ErrLost) {
 			return body, resent, err
 		}
-		resent = true
+		resent = resent || !errors.Is(err, errUnsent)
 		if sends == maxSends {
 			return nil, resent, fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}

@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"bufio"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ const (
 	rpcVersion   = 2
 	authNone     = 0
 	authSys      = 1
+	authTLS      = 7 // RFC 9289 section 4.1
 	maxAuth      = 400
 	maxGroups    = 16
 	maxHostname  = 255
@@ -33,6 +33,8 @@ type Request struct {
 	Program, Version, Procedure uint32
 	Credential                  *Credential
 	Args                        []byte // encoded arguments
+
+	probe bool // ask for TLS: the credential is AUTH_TLS
 }
 
 func (r *Request) appendRecord(b []byte, xid uint32) []byte {
@@ -44,7 +46,12 @@ func (r *Request) appendRecord(b []byte, xid uint32) []byte {
 	e.Uint32(r.Program)
 	e.Uint32(r.Version)
 	e.Uint32(r.Procedure)
-	r.Credential.encode(&e)
+	if r.probe {
+		e.Uint32(authTLS)
+		e.Uint32(0)
+	} else {
+		r.Credential.encode(&e)
+	}
 	e.Uint32(authNone) // verifier
 	e.Uint32(0)
 	e.B = append(e.B, r.Args...)
@@ -73,7 +80,7 @@ func (c *Credential) encode(e *xdr.Encoder) {
 }
 
 // readRecord reads one record of RFC 5531 section 11, whatever the number of fragments it comes in.
-func readRecord(r *bufio.Reader, limit int) ([]byte, error) {
+func readRecord(r io.Reader, limit int) ([]byte, error) {
 	var record []byte
 	for {
 		var mark [4]byte
@@ -109,14 +116,14 @@ func parseReply(record []byte) (xid uint32, reply Reply, ok bool) {
 	}
 	switch status := d.Uint32(); status {
 	case 0:
-		reply.Err = parseAccepted(d)
+		reply.verifier, reply.Err = parseAccepted(d)
 	case 1:
 		reply.Err = parseDenied(d)
 	default:
 		d.Fail("reply status %d", status)
 	}
 	if d.Err() != nil {
-		reply.Err = d.Err()
+		reply = Reply{Err: d.Err()}
 	}
 	if reply.Err == nil {
 		reply.Body = d.Rest()

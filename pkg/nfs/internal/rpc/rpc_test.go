@@ -224,6 +224,44 @@ func TestLost(t *testing.T) {
 	}
 }
 
+// TestIdle: a connection that nobody uses is closed, and the next call makes another without having been sent twice.
+func TestIdle(t *testing.T) {
+	l, err := NewLink(t.Context(), serve(t, echo), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, _, err := l.Call(t.Context(), request(1)); err != nil {
+		t.Fatal(err)
+	}
+	old := l.conn
+	old.end(time.Now().Add(idleTime - time.Minute))
+	if !old.Alive() {
+		t.Fatal("ended too early")
+	}
+	old.end(time.Now().Add(idleTime + time.Minute))
+	if _, err := old.Start(request(2)); !errors.Is(err, errIdle) || !errors.Is(err, errUnsent) || old.mute() {
+		t.Errorf("got %v, mute %v", err, old.mute())
+	}
+	if _, resent, err := l.Call(t.Context(), request(2)); err != nil || resent || l.conn == old {
+		t.Errorf("resent %v, %v", resent, err)
+	}
+}
+
+// TestBusyIsNotIdle: a call under way keeps the connection, however long it takes within the silence allowed.
+func TestBusyIsNotIdle(t *testing.T) {
+	c := connect(t, serve(t, func([]byte) ([]byte, error) { return nil, nil }), 3*idleTime)
+	if _, err := c.Start(request(1)); err != nil {
+		t.Fatal(err)
+	}
+	if c.end(time.Now().Add(2 * idleTime)); !c.Alive() {
+		t.Error("ended")
+	}
+	if c.end(time.Now().Add(4 * idleTime)); c.Alive() || !c.mute() {
+		t.Error("a silent server is waited for")
+	}
+}
+
 func TestCallObeysContext(t *testing.T) {
 	c := connect(t, serve(t, func([]byte) ([]byte, error) { return nil, nil }), time.Minute)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -302,21 +340,6 @@ func TestLinkServerGone(t *testing.T) {
 	l.Close()
 	if _, err := l.Conn(t.Context()); !errors.Is(err, ErrLost) {
 		t.Errorf("after Close: %v", err)
-	}
-}
-
-// TestReservedPort: root binds a low source port.
-func TestReservedPort(t *testing.T) {
-	d := serve(t, func([]byte) ([]byte, error) { return nil, nil })
-	for range 3 {
-		nc, err := d.Connect(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer nc.Close()
-		if port := nc.LocalAddr().(*net.TCPAddr).Port; syscall.Geteuid() == 0 && (port < lowestReserved || port > highestReserved) {
-			t.Errorf("source port %d", port)
-		}
 	}
 }
 
