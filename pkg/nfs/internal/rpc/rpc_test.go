@@ -89,6 +89,14 @@ func accepted(body ...uint32) []uint32 { return append([]uint32{msgReply, 0, 0, 
 // argument is the first word after a call's header without credential.
 func argument(call []byte) uint32 { return binary.BigEndian.Uint32(call[40:]) }
 
+// echo answers every call with its argument, and NULL with nothing.
+func echo(call []byte) ([]byte, error) {
+	if len(call) < 44 {
+		return record(call, 1, accepted()...), nil
+	}
+	return record(call, 1, accepted(argument(call))...), nil
+}
+
 func request(arg uint32) *Request {
 	return &Request{Program: 1, Version: 2, Procedure: 3, Args: binary.BigEndian.AppendUint32(nil, arg)}
 }
