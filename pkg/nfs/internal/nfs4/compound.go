@@ -19,7 +19,8 @@ type compound struct {
 	// fatal is the index of the first operation that must not be done twice. If an earlier one or this one asks for
 	// patience, nothing has happened yet and the whole compound may be repeated.
 	fatal    int
-	fromRoot bool // the first operation after SEQUENCE puts the export's handle
+	numbered numbered // of version 4.0
+	fromRoot bool     // the first operation after SEQUENCE puts the export's handle
 }
 
 const sequenceArgs = sessionIDSize + 4*4

@@ -83,8 +83,14 @@ func (c *Client) Mkdir(ctx context.Context, cred *rpc.Credential, path []string,
 	return err
 }
 
+// mostOfTarget is as long as the target of a link can be on the servers that we know; longer ones need not fit a request.
+const mostOfTarget = 4 << 10
+
 // Symlink makes a link.
 func (c *Client) Symlink(ctx context.Context, cred *rpc.Credential, target string, path []string) error {
+	if len(target) > mostOfTarget {
+		return syscall.ENAMETOOLONG
+	}
 	dir, name := split(path)
 	r, err := c.call(ctx, cred, dir, func(b *compound) {
 		b.change(opCreate)

@@ -117,7 +117,7 @@ func (c *Client) CreateFile(ctx context.Context, cred *rpc.Credential, path []st
 	}
 	for err == nil && written < len(data) {
 		var n int
-		n, err = c.writeOn(ctx, cred, f, data[written:min(written+chunk, len(data))], uint64(written))
+		n, err = c.writeOn(ctx, cred, f, data[written:min(written+chunk, len(data))], uint64(written), written+chunk >= len(data))
 		written += n
 	}
 	return c.finish(ctx, cred, path, f, err)
@@ -174,7 +174,7 @@ func (c *Client) createWhole(ctx context.Context, cred *rpc.Credential, dir plac
 		written, err = r.written()
 	}
 	if err == nil && whole && written == len(first) {
-		f.closed = r.end() == nil
+		f.ended(r.end())
 	}
 	return f, written, err
 }
@@ -220,7 +220,6 @@ func (c *Client) closeFile(ctx context.Context, cred *rpc.Credential, f *opened)
 	if f.closed || f.handle == "" {
 		return
 	}
-	f.closed = true
 	r, err := c.do(ctx, cred, func(b *compound) {
 		b.putFH(f.handle)
 		b.close(f.owner, f.state)
@@ -228,11 +227,18 @@ func (c *Client) closeFile(ctx context.Context, cred *rpc.Credential, f *opened)
 	if err == nil {
 		err = r.end()
 	}
+	f.ended(err)
 	if err != nil {
 		c.log.Debug("closing a file", "err", err)
-		return
 	}
-	f.owner.release()
+}
+
+// ended notes what became of closing the file.
+func (f *opened) ended(err error) {
+	if err == nil {
+		f.closed = true
+		f.owner.release()
+	}
 }
 
 func (c *Client) id() uint64 {
@@ -241,15 +247,14 @@ func (c *Client) id() uint64 {
 	return c.clientID
 }
 
-// openNew makes a file and opens it. In version 4.0 it must be repeated with the same number, which is never done: a
-// compound that is built again takes another owner.
+// openNew makes a file and opens it.
 func (b *compound) openNew(owner *openOwner, name string, set file.Set) {
 	access := uint32(openAccessWrite)
 	if b.minor > 0 {
 		access |= openWantNoDeleg
 	}
 	b.change(opOpen)
-	b.Uint32(owner.next())
+	b.number(owner)
 	b.Uint32(access)
 	b.Uint32(0) // deny nobody
 	b.Uint64(owner.clientID)
@@ -309,7 +314,7 @@ func (b *compound) write(id stateID, offset uint64, data []byte) {
 
 func (b *compound) close(owner *openOwner, id stateID) {
 	b.op(opClose)
-	b.Uint32(owner.next())
+	b.number(owner)
 	b.Fixed(id[:])
 }
 
@@ -326,17 +331,25 @@ func (r *results) written() (int, error) {
 	return int(n), r.d.Err()
 }
 
-// writeOn writes one chunk. When the server has lost the state of the file, it is written without.
-func (c *Client) writeOn(ctx context.Context, cred *rpc.Credential, f *opened, data []byte, offset uint64) (int, error) {
+// writeOn writes one chunk, and closes the file after the last. When the server has lost the state of the file, it is
+// written without.
+func (c *Client) writeOn(ctx context.Context, cred *rpc.Credential, f *opened, data []byte, offset uint64, last bool) (int, error) {
 	for {
+		closing := last && !f.closed
 		r, err := c.do(ctx, cred, func(b *compound) {
 			b.putFH(f.handle)
 			b.write(f.state, offset, data)
+			if closing {
+				b.close(f.owner, f.state)
+			}
 		})
 		if err != nil {
 			return 0, err
 		}
 		n, err := r.written()
+		if err == nil && closing {
+			f.ended(r.end())
+		}
 		if !stateLost(err) || f.state == (stateID{}) {
 			return n, err
 		}

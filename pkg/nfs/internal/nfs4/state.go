@@ -32,7 +32,7 @@ type registration struct {
 type openOwner struct {
 	clientID uint64
 	name     string
-	requests uint32
+	requests uint32        // answered
 	home     *registration // nil since version 4.1
 }
 
@@ -49,13 +49,28 @@ func (g *registration) owner() *openOwner {
 	return &openOwner{clientID: g.clientID, name: strconv.Itoa(g.made), home: g}
 }
 
-// next is the number of the owner's next request.
-func (o *openOwner) next() uint32 {
-	if o.home == nil {
-		return 0
+// numbered is an operation that carries the number of an owner's request.
+type numbered struct {
+	owner *openOwner
+	index int
+}
+
+// number writes the number of the owner's next request into the operation being built. Since version 4.1 it is not used.
+func (b *compound) number(o *openOwner) {
+	if b.minor > 0 {
+		b.Uint32(0)
+		return
 	}
-	o.requests++
-	return o.requests
+	b.numbered = numbered{o, len(b.ops) - 1}
+	b.Uint32(o.requests + 1)
+}
+
+// answered counts a request that the server has looked at. The errors after which it does not count are those after which
+// the owner is not used any more.
+func (n numbered) answered(r *results) {
+	if n.owner != nil && r.count > n.index {
+		n.owner.requests++
+	}
 }
 
 // release lets others use an owner whose last request was answered well. After any other answer its number is not certain,
@@ -128,7 +143,11 @@ func (c *Client) plain(ctx context.Context, cred *rpc.Credential, b *compound, r
 	if err != nil {
 		return nil, err
 	}
-	return parseResults(body, b.ops)
+	r, err := parseResults(body, b.ops)
+	if err == nil {
+		b.numbered.answered(r)
+	}
+	return r, err
 }
 
 // tryPlain finds out whether the server has version 4.0.
@@ -172,11 +191,8 @@ func (c *Client) openPlain(ctx context.Context, cred *rpc.Credential, dir place,
 		if err != nil {
 			return nil, err
 		}
-		var owner *openOwner
-		r, err := c.do(ctx, cred, func(b *compound) {
-			owner = reg.owner() // another one each time that the server asks for patience
-			b.create(c, dir, owner, name, set)
-		})
+		owner := reg.owner()
+		r, err := c.do(ctx, cred, func(b *compound) { b.create(c, dir, owner, name, set) })
 		if err != nil {
 			return nil, err
 		}
@@ -204,7 +220,7 @@ func (c *Client) confirm(ctx context.Context, cred *rpc.Credential, f *opened) {
 		b.putFH(f.handle)
 		b.op(opOpenConfirm)
 		b.Fixed(f.state[:])
-		b.Uint32(f.owner.next())
+		b.number(f.owner)
 	})
 	if err == nil {
 		err = r.pass(opOpenConfirm)

@@ -19,8 +19,21 @@ const (
 // in one call save messages, but a server handles them one after the other.
 func (c *Client) Batch() (names, calls int) {
 	l := c.granted()
-	names = min(mostRemoves, int(l.ops)-2, (int(l.cached)-baseReply)/removeReply)
-	return max(names, 1), max(1, min(16, int(l.slots)))
+	return l.removes(), max(1, min(16, int(l.slots)))
+}
+
+// removes is how many REMOVEs one compound can hold besides SEQUENCE and PUTFH.
+func (l limits) removes() int {
+	return max(min(mostRemoves, int(l.ops)-2, (int(l.cached)-baseReply)/removeReply), 1)
+}
+
+// batch is as many of the entries as one compound can remove.
+func (l limits) batch(entries []file.Entry) []file.Entry {
+	names := make([]string, min(len(entries), l.removes()))
+	for i := range names {
+		names[i] = entries[i].Name
+	}
+	return entries[:fitting(names, len(names), int(l.request)-reserveRequest)]
 }
 
 // Lookup finds path and returns its handle.
@@ -84,9 +97,13 @@ func (c *Client) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Ha
 // gone, err says why names[done] is not.
 func (c *Client) RemoveNames(ctx context.Context, cred *rpc.Credential, dir file.Handle, entries []file.Entry) (done int, err error) {
 	for tries := 1; done < len(entries); tries++ {
+		l, err := c.ready(ctx)
+		if err != nil {
+			return done, err
+		}
 		r, err := c.do(ctx, cred, func(b *compound) {
 			b.putFH(dir)
-			for _, e := range entries[done:] {
+			for _, e := range l.batch(entries[done:]) {
 				b.remove(e.Name)
 			}
 		})
@@ -95,6 +112,10 @@ func (c *Client) RemoveNames(ctx context.Context, cred *rpc.Credential, dir file
 		}
 		done += r.succeeded(opRemove)
 		err = r.end()
+		if err == nil {
+			tries = 0
+			continue
+		}
 		if !status.Later(err) {
 			return done, err
 		}

@@ -7,6 +7,32 @@ type meaning struct {
 	errno syscall.Errno // 0: EIO
 }
 
+// words say what a status means where its name does not, and what to do about it; "" where the name is enough.
+func (c Code) words() string {
+	if _, known := meanings[c]; !known && c != OK {
+		return "a status that the RFCs do not have: the server's log may say more"
+	}
+	switch c {
+	case IO, ServerFault:
+		return "the server had an error of its own: its log says more"
+	case NoSpace:
+		return "the export is full"
+	case Quota:
+		return "a quota on the server is used up"
+	case ReadOnly:
+		return "the export is read-only: export it with rw"
+	case Resource:
+		return "the server is short of memory or of something else: its log says more"
+	case Moved, LeaseMoved:
+		return "the export has moved to another server: use that server"
+	case BadOwner:
+		return "the server does not take numbers for owners: allow numeric owners there, e.g. nfs4_disable_idmapping=Y or Allow_Numeric_Owners"
+	case ClientIDInUse:
+		return "another client uses our name: two processes have been given one identity"
+	}
+	return ""
+}
+
 // meanings has every status of RFC 1813, RFC 8881 and RFC 7862.
 var meanings = map[Code]meaning{
 	1:     {"PERM", syscall.EPERM},

@@ -25,17 +25,24 @@ const (
 	NotDir         Code = 20
 	IsDir          Code = 21
 	Inval          Code = 22
+	FBig           Code = 27
+	NoSpace        Code = 28
+	ReadOnly       Code = 30
 	NotEmpty       Code = 66
+	Quota          Code = 69
 	Stale          Code = 70
 	BadHandle      Code = 10001
 	BadCookie      Code = 10003
 	NotSupp        Code = 10004
 	TooSmall       Code = 10005
+	ServerFault    Code = 10006
 	Delay          Code = 10008 // JUKEBOX in version 3
 	Expired        Code = 10011
 	Grace          Code = 10013
 	FHExpired      Code = 10014
 	WrongSec       Code = 10016
+	ClientIDInUse  Code = 10017
+	Resource       Code = 10018
 	Moved          Code = 10019
 	MinorMismatch  Code = 10021
 	StaleClientID  Code = 10022
@@ -45,6 +52,7 @@ const (
 	BadSeqID       Code = 10026
 	NotSame        Code = 10027
 	Symlink        Code = 10029
+	LeaseMoved     Code = 10031
 	AttrNotSupp    Code = 10032
 	BadOwner       Code = 10039
 	AdminRevoked   Code = 10047
@@ -53,16 +61,15 @@ const (
 	CompleteAlr    Code = 10054
 	NotBound       Code = 10055
 	SeqMisordered  Code = 10063
+	ReqTooBig      Code = 10065
+	RepTooBig      Code = 10066
+	RepTooBigCache Code = 10067
 	RetryUncached  Code = 10068
+	TooManyOps     Code = 10070
 	ClientIDBusy   Code = 10074
 	SeqFalseRetry  Code = 10076
 	DeadSession    Code = 10078
 	WrongType      Code = 10083
-	FBig           Code = 27
-	ReqTooBig      Code = 10065
-	RepTooBig      Code = 10066
-	RepTooBigCache Code = 10067
-	TooManyOps     Code = 10070
 )
 
 // Error is a call that the server answered with anything but OK.
@@ -80,11 +87,8 @@ func (e *Error) Error() string {
 	if e.Op == "MNT" {
 		text = strings.Replace(text, "NFS3ERR_", "MNT3ERR_", 1)
 	}
-	if e.Code == Moved {
-		text += " (the export has moved to another server: use that server)"
-	}
-	if e.Code == BadOwner {
-		text += " (the server does not take numbers for owners: allow numeric owners there, e.g. nfs4_disable_idmapping=Y or Allow_Numeric_Owners)"
+	if words := e.Code.words(); words != "" {
+		text += " (" + words + ")"
 	}
 	return text
 }

@@ -62,7 +62,10 @@ func TestNames(t *testing.T) {
 			t.Errorf("got %q, want %q", err, text)
 		}
 	}
-	for code, hint := range map[Code]string{Moved: "that server", BadOwner: "numeric owners"} {
+	for code, hint := range map[Code]string{
+		Moved: "that server", LeaseMoved: "that server", BadOwner: "numeric owners", NoSpace: "full", Quota: "quota", ReadOnly: "rw",
+		IO: "log", ServerFault: "log", Resource: "short of", ClientIDInUse: "identity", 12345: "the RFCs do not have",
+	} {
 		if text := (&Error{Version: 4, Op: "SETATTR", Code: code}).Error(); !strings.Contains(text, hint) {
 			t.Errorf("%q does not say %q", text, hint)
 		}
