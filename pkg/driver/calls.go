@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -13,6 +14,10 @@ import (
 
 // defaultDeadline ends a call whose caller set no deadline.
 const defaultDeadline = 60 * time.Second
+
+// headStart is how long before its caller's deadline a call ends, or a tenth of the time if that is less: so that what the
+// call has to say, such as how far a copy is, reaches the caller before it gives up.
+const headStart = time.Second
 
 // Calls is what every call passes through, from a socket or from within the process: a deadline, one line in the log, and
 // a measurement. Requests are never logged, only their volume and target, so that no secret can be.
@@ -28,40 +33,22 @@ func (c Calls) Intercept(ctx context.Context, r any, info *grpc.UnaryServerInfo,
 	return through(ctx, c, info.FullMethod, r, next)
 }
 
-// Controller passes calls within the process through c, as a socket would.
-func (c Calls) Controller(next csi.ControllerServer) csi.ControllerServer {
-	return &calledController{ControllerServer: next, calls: c}
-}
-
-type calledController struct {
-	csi.ControllerServer
-	calls Calls
-}
-
-// CreateVolume passes on a measured call.
-func (c *calledController) CreateVolume(ctx context.Context, r *csi.CreateVolumeRequest) (*csi.CreateVolumeResponse, error) {
-	return through(ctx, c.calls, csi.Controller_CreateVolume_FullMethodName, r, c.ControllerServer.CreateVolume)
-}
-
-// DeleteVolume passes on a measured call.
-func (c *calledController) DeleteVolume(ctx context.Context, r *csi.DeleteVolumeRequest) (*csi.DeleteVolumeResponse, error) {
-	return through(ctx, c.calls, csi.Controller_DeleteVolume_FullMethodName, r, c.ControllerServer.DeleteVolume)
-}
-
 func through[Request, Answer any](ctx context.Context, c Calls, fullMethod string, r Request, next func(context.Context, Request) (Answer, error)) (Answer, error) {
-	if _, set := ctx.Deadline(); !set {
-		d := c.Deadline
-		if d == 0 {
-			d = defaultDeadline
-		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d)
-		defer cancel()
-	}
+	ctx, cancel := c.limit(ctx)
+	defer cancel()
 	start := time.Now()
 	answer, err := next(ctx, r)
 	c.done(ctx, shortName(fullMethod), r, time.Since(start), err)
 	return answer, err
+}
+
+// limit sets when a call has to end.
+func (c Calls) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, set := ctx.Deadline()
+	if !set {
+		return context.WithTimeout(ctx, cmp.Or(c.Deadline, defaultDeadline))
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(headStart, time.Until(deadline)/10)))
 }
 
 func (c Calls) done(ctx context.Context, method string, r any, d time.Duration, err error) {
@@ -89,7 +76,7 @@ func (c Calls) done(ctx context.Context, method string, r any, d time.Duration, 
 var quiet = map[string]bool{
 	"Probe": true, "GetPluginInfo": true, "GetPluginCapabilities": true, "ControllerGetCapabilities": true,
 	"NodeGetCapabilities": true, "NodeGetInfo": true, "NodeGetVolumeStats": true, "GetCapacity": true,
-	"GetInfo": true,
+	"GetInfo": true, "NodeGetVolumeHealth": true, "GetSnapshot": true, "ListSnapshots": true,
 }
 
 // subject says what a request is about, by the fields that many requests share.
@@ -100,16 +87,22 @@ func subject(r any) []slog.Attr {
 			a = append(a, slog.String(key, shorten(value)))
 		}
 	}
-	if r, ok := r.(interface{ GetVolumeId() string }); ok {
-		add("volume", r.GetVolumeId())
-	}
-	if r, ok := r.(*csi.CreateVolumeRequest); ok {
+	switch r := r.(type) {
+	case *csi.CreateVolumeRequest:
 		add("volume", r.GetName())
+		add("source", cmp.Or(r.GetVolumeContentSource().GetVolume().GetVolumeId(), r.GetVolumeContentSource().GetSnapshot().GetSnapshotId()))
+	case *csi.CreateSnapshotRequest:
+		add("snapshot", r.GetName())
+		add("source", r.GetSourceVolumeId())
+	case interface{ GetVolumeId() string }:
+		add("volume", r.GetVolumeId())
+	case interface{ GetSnapshotId() string }:
+		add("snapshot", r.GetSnapshotId())
 	}
-	if r, ok := r.(interface{ GetTargetPath() string }); ok {
+	switch r := r.(type) {
+	case interface{ GetTargetPath() string }:
 		add("target", r.GetTargetPath())
-	}
-	if r, ok := r.(interface{ GetVolumePath() string }); ok {
+	case interface{ GetVolumePath() string }:
 		add("target", r.GetVolumePath())
 	}
 	return a

@@ -14,6 +14,7 @@ import (
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/nfs-csi/nfs-csi/pkg/driver"
 	"github.com/nfs-csi/nfs-csi/pkg/driver/drivertest"
@@ -80,8 +81,8 @@ func TestCallsAreLoggedAndMeasured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	volumes := new(drivertest.Volumes)
-	conn := drivertest.Serve(t, driver.Services{Identity: identity, Node: node, Controller: driver.NewController(volumes, volume.Defaults{}, calls.Log)}, calls)
+	store := new(drivertest.Store)
+	conn := drivertest.Serve(t, driver.Services{Identity: identity, Node: node, Controller: driver.NewController(store, volume.Defaults{}, calls.Log)}, calls)
 	controllerClient, nodeClient := csi.NewControllerClient(conn), csi.NewNodeClient(conn)
 
 	for _, tt := range []struct {
@@ -99,6 +100,16 @@ func TestCallsAreLoggedAndMeasured(t *testing.T) {
 		}, map[string]any{"level": "INFO", "msg": "call", "method": "CreateVolume", "volume": "pvc-1", "code": "OK"},
 			observation{"CreateVolume", codes.OK}},
 		{func() error {
+			_, err := controllerClient.CreateSnapshot(t.Context(), snapshotRequest("snapshot-1", "nfs.example#exports/k8s#pvc-1##"))
+			return err
+		}, map[string]any{"level": "INFO", "msg": "call", "method": "CreateSnapshot", "snapshot": "snapshot-1", "source": "nfs.example#exports/k8s#pvc-1##", "code": "OK"},
+			observation{"CreateSnapshot", codes.OK}},
+		{func() error {
+			_, err := controllerClient.GetSnapshot(t.Context(), &csi.GetSnapshotRequest{SnapshotId: absentSnapshot})
+			return err
+		}, map[string]any{"level": "WARN", "msg": "call", "method": "GetSnapshot", "snapshot": absentSnapshot, "code": "NotFound",
+			"err": `snapshot "absent": not found`}, observation{"GetSnapshot", codes.NotFound}},
+		{func() error {
 			_, err := nodeClient.NodePublishVolume(t.Context(), publishRequest("v", "/target"))
 			return err
 		}, map[string]any{"level": "INFO", "msg": "call", "method": "NodePublishVolume", "volume": "v", "target": "/target", "code": "OK"},
@@ -113,7 +124,7 @@ func TestCallsAreLoggedAndMeasured(t *testing.T) {
 		}, map[string]any{"level": "WARN", "msg": "call", "method": "NodeGetVolumeStats", "volume": "v", "target": "/else", "code": "NotFound",
 			"err": `mount at "/else": not found`}, observation{"NodeGetVolumeStats", codes.NotFound}},
 		{func() error {
-			volumes.Fail(func(context.Context) error { return fmt.Errorf("surprise") })
+			store.Fail(func(context.Context) error { return fmt.Errorf("surprise") })
 			_, err := controllerClient.ListVolumes(t.Context(), &csi.ListVolumesRequest{})
 			return err
 		}, map[string]any{"level": "ERROR", "msg": "call", "method": "ListVolumes", "code": "Internal", "err": "surprise"},
@@ -140,8 +151,8 @@ func TestCallsAreLoggedAndMeasured(t *testing.T) {
 func TestSecretsAreNotLogged(t *testing.T) {
 	var out logged
 	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	volumes := new(drivertest.Volumes)
-	c := driver.Calls{Log: log}.Controller(driver.NewController(volumes, volume.Defaults{}, log))
+	store := new(drivertest.Store)
+	c := driver.Calls{Log: log}.Controller(driver.NewController(store, volume.Defaults{}, log))
 	const secret = "hunter2"
 	secrets := map[string]string{"password": secret, "mountOptions": secret}
 	create := createRequest("pvc-1")
@@ -154,12 +165,23 @@ func TestSecretsAreNotLogged(t *testing.T) {
 		func() {
 			_, _ = c.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: "free text", Secrets: secrets})
 		},
+		func() {
+			r := snapshotRequest("snapshot-1", absentID)
+			r.Secrets, r.Parameters = secrets, map[string]string{"mountOptions": secret + "\n"}
+			_, _ = c.CreateSnapshot(t.Context(), r)
+		},
+		func() {
+			_, _ = c.DeleteSnapshot(t.Context(), &csi.DeleteSnapshotRequest{SnapshotId: absentSnapshot, Secrets: secrets})
+		},
+		func() {
+			_, _ = c.DeleteSnapshot(t.Context(), &csi.DeleteSnapshotRequest{SnapshotId: "free text", Secrets: secrets})
+		},
 	}
 	for _, call := range requests {
 		call()
-		volumes.Fail(func(context.Context) error { return volume.ErrRefused })
+		store.Fail(func(context.Context) error { return volume.ErrRefused })
 		call()
-		volumes.Fail(nil)
+		store.Fail(nil)
 	}
 	if log := out.lines.String(); strings.Contains(log, secret) || strings.Count(log, "method=") != 2*len(requests) {
 		t.Errorf("the log shows a secret, or not every call:\n%s", log)
@@ -170,7 +192,7 @@ func TestSecretsAreNotLogged(t *testing.T) {
 func TestLogLinesAreShort(t *testing.T) {
 	var out logged
 	log := slog.New(slog.NewJSONHandler(&out, nil))
-	c := driver.Calls{Log: log}.Controller(driver.NewController(new(drivertest.Volumes), volume.Defaults{}, log))
+	c := driver.Calls{Log: log}.Controller(driver.NewController(new(drivertest.Store), volume.Defaults{}, log))
 	if _, err := c.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: strings.Repeat("x\n", 1<<20)}); err != nil {
 		t.Fatal(err)
 	}
@@ -179,11 +201,11 @@ func TestLogLinesAreShort(t *testing.T) {
 	}
 }
 
-// A call without a deadline gets one; one with a deadline keeps it.
+// A call without a deadline gets one; one with a deadline ends a little earlier, to be heard.
 func TestDeadline(t *testing.T) {
-	volumes := new(drivertest.Volumes)
+	store := new(drivertest.Store)
 	var left []time.Duration
-	volumes.Fail(func(ctx context.Context) error {
+	store.Fail(func(ctx context.Context) error {
 		d, ok := ctx.Deadline()
 		if !ok {
 			t.Error("no deadline")
@@ -193,7 +215,7 @@ func TestDeadline(t *testing.T) {
 	})
 	for _, c := range []driver.Calls{{}, {Deadline: 5 * time.Second}} {
 		c.Log = drivertest.Log(t)
-		conn := drivertest.Serve(t, driver.Services{Controller: driver.NewController(volumes, volume.Defaults{}, c.Log)}, c)
+		conn := drivertest.Serve(t, driver.Services{Controller: driver.NewController(store, volume.Defaults{}, c.Log)}, c)
 		for _, own := range []time.Duration{0, time.Hour} {
 			ctx, cancel := t.Context(), context.CancelFunc(func() {})
 			if own > 0 {
@@ -205,7 +227,22 @@ func TestDeadline(t *testing.T) {
 			cancel()
 		}
 	}
-	if want := []time.Duration{time.Minute, time.Hour, 5 * time.Second, time.Hour}; !slices.Equal(left, want) {
+	if want := []time.Duration{time.Minute, time.Hour - time.Second, 5 * time.Second, time.Hour - time.Second}; !slices.Equal(left, want) {
 		t.Errorf("time left %v, want %v", left, want)
+	}
+}
+
+// Within the process every call of the controller is measured, as through a socket.
+func TestInProcess(t *testing.T) {
+	var seen []string
+	calls := driver.Calls{Log: drivertest.Log(t), Observe: func(method string, _ time.Duration, _ codes.Code) { seen = append(seen, method) }}
+	c := calls.Controller(driver.NewController(new(drivertest.Store), volume.Defaults{}, calls.Log))
+	for _, m := range csi.Controller_ServiceDesc.Methods {
+		seen = nil
+		_, err := m.Handler(c, t.Context(), func(any) error { return nil }, nil)
+		declared := status.Code(err) != codes.Unimplemented
+		if measured := slices.Equal(seen, []string{m.MethodName}); measured != declared {
+			t.Errorf("%s: %v, measured %v", m.MethodName, err, seen)
+		}
 	}
 }

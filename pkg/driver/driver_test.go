@@ -26,7 +26,7 @@ type fixture struct {
 	csi.IdentityClient
 	csi.ControllerClient
 	csi.NodeClient
-	volumes *drivertest.Volumes
+	store   *drivertest.Store
 	mounter *drivertest.Mounter
 }
 
@@ -37,7 +37,7 @@ func newFixture(t *testing.T) fixture {
 
 func newFixtureWith(t *testing.T, calls driver.Calls) fixture {
 	t.Helper()
-	f := fixture{volumes: new(drivertest.Volumes), mounter: new(drivertest.Mounter)}
+	f := fixture{store: new(drivertest.Store), mounter: new(drivertest.Mounter)}
 	calls.Log = drivertest.Log(t)
 	identity, err := driver.NewIdentity(driver.DefaultName, "v1")
 	if err != nil {
@@ -49,7 +49,7 @@ func newFixtureWith(t *testing.T, calls driver.Calls) fixture {
 	}
 	conn := drivertest.Serve(t, driver.Services{
 		Identity:   identity,
-		Controller: driver.NewController(f.volumes, volume.Defaults{}, calls.Log),
+		Controller: driver.NewController(f.store, volume.Defaults{}, calls.Log),
 		Node:       node,
 	}, calls)
 	f.IdentityClient, f.ControllerClient, f.NodeClient = csi.NewIdentityClient(conn), csi.NewControllerClient(conn), csi.NewNodeClient(conn)
@@ -67,6 +67,12 @@ func capability(mode csi.VolumeCapability_AccessMode_Mode, flags ...string) *csi
 	}
 }
 
+// Handles that parse, of what is not there.
+const (
+	absentID       = "nfs.example#exports/k8s#absent##"
+	absentSnapshot = "nfs.example#exports/k8s#absent#absent#pvc-1"
+)
+
 const anyMode = csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER
 
 func createRequest(name string) *csi.CreateVolumeRequest {
@@ -76,6 +82,16 @@ func createRequest(name string) *csi.CreateVolumeRequest {
 		VolumeCapabilities: []*csi.VolumeCapability{capability(anyMode)},
 		Parameters:         class(),
 	}
+}
+
+// make makes a volume and answers its handle.
+func (f fixture) make(t *testing.T, name string) string {
+	t.Helper()
+	made, err := f.CreateVolume(t.Context(), createRequest(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.GetVolume().GetVolumeId()
 }
 
 func publishRequest(id, target string) *csi.NodePublishVolumeRequest {
@@ -133,8 +149,9 @@ func TestIdentity(t *testing.T) {
 		t.Errorf("probe %v, %v", ready, err)
 	}
 	capabilities, err := f.GetPluginCapabilities(t.Context(), &csi.GetPluginCapabilitiesRequest{})
-	if err != nil || len(capabilities.GetCapabilities()) != 1 ||
-		capabilities.GetCapabilities()[0].GetService().GetType() != csi.PluginCapability_Service_CONTROLLER_SERVICE {
+	if err != nil || len(capabilities.GetCapabilities()) != 2 ||
+		capabilities.GetCapabilities()[0].GetService().GetType() != csi.PluginCapability_Service_CONTROLLER_SERVICE ||
+		capabilities.GetCapabilities()[1].GetVolumeExpansion().GetType() != csi.PluginCapability_VolumeExpansion_ONLINE {
 		t.Errorf("capabilities %v, %v", capabilities, err)
 	}
 }
@@ -167,7 +184,9 @@ func TestCapabilities(t *testing.T) {
 	for _, c := range controller.GetCapabilities() {
 		got = append(got, c.GetRpc().GetType().String())
 	}
-	if want := []string{"CREATE_DELETE_VOLUME", "LIST_VOLUMES", "GET_CAPACITY", "GET_VOLUME", "SINGLE_NODE_MULTI_WRITER"}; !slices.Equal(got, want) {
+	want := []string{"CREATE_DELETE_VOLUME", "CLONE_VOLUME", "GET_VOLUME", "LIST_VOLUMES", "EXPAND_VOLUME", "MODIFY_VOLUME",
+		"CREATE_DELETE_SNAPSHOT", "GET_SNAPSHOT", "LIST_SNAPSHOTS", "GET_CAPACITY", "SINGLE_NODE_MULTI_WRITER"}
+	if !slices.Equal(got, want) {
 		t.Errorf("controller: %v, want %v", got, want)
 	}
 	node, err := f.NodeGetCapabilities(t.Context(), &csi.NodeGetCapabilitiesRequest{})
@@ -178,7 +197,7 @@ func TestCapabilities(t *testing.T) {
 	for _, c := range node.GetCapabilities() {
 		got = append(got, c.GetRpc().GetType().String())
 	}
-	if want := []string{"GET_VOLUME_STATS", "SINGLE_NODE_MULTI_WRITER"}; !slices.Equal(got, want) {
+	if want := []string{"GET_VOLUME_STATS", "GET_VOLUME_HEALTH", "SINGLE_NODE_MULTI_WRITER"}; !slices.Equal(got, want) {
 		t.Errorf("node: %v, want %v", got, want)
 	}
 }
@@ -191,8 +210,12 @@ func TestUnimplemented(t *testing.T) {
 			_, err := f.ControllerPublishVolume(ctx, &csi.ControllerPublishVolumeRequest{})
 			return err
 		},
-		"CreateSnapshot": func(ctx context.Context) error {
-			_, err := f.CreateSnapshot(ctx, &csi.CreateSnapshotRequest{})
+		"ControllerGetVolumeHealth": func(ctx context.Context) error {
+			_, err := f.ControllerGetVolumeHealth(ctx, &csi.ControllerGetVolumeHealthRequest{})
+			return err
+		},
+		"NodeExpandVolume": func(ctx context.Context) error {
+			_, err := f.NodeExpandVolume(ctx, &csi.NodeExpandVolumeRequest{})
 			return err
 		},
 		"NodeStageVolume": func(ctx context.Context) error {
@@ -222,9 +245,9 @@ func TestSubset(t *testing.T) {
 
 // When the server stops, a call that runs is still answered.
 func TestStop(t *testing.T) {
-	volumes, log := new(drivertest.Volumes), drivertest.Log(t)
+	store, log := new(drivertest.Store), drivertest.Log(t)
 	entered, released := make(chan error, 1), make(chan struct{})
-	volumes.Fail(func(context.Context) error {
+	store.Fail(func(context.Context) error {
 		entered <- nil
 		<-released
 		return nil
@@ -237,7 +260,7 @@ func TestStop(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	served, answered := make(chan error, 1), make(chan error, 1)
 	go func() {
-		served <- driver.Serve(ctx, l, driver.Services{Controller: driver.NewController(volumes, volume.Defaults{}, log)}, driver.Calls{Log: log})
+		served <- driver.Serve(ctx, l, driver.Services{Controller: driver.NewController(store, volume.Defaults{}, log)}, driver.Calls{Log: log})
 	}()
 	client := csi.NewControllerClient(drivertest.Dial(t, endpoint))
 	go func() {

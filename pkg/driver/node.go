@@ -54,10 +54,7 @@ func (n *Node) NodePublishVolume(ctx context.Context, r *csi.NodePublishVolumeRe
 // NodeUnpublishVolume unmounts whatever is at the target and removes the target.
 func (n *Node) NodeUnpublishVolume(ctx context.Context, r *csi.NodeUnpublishVolumeRequest) (*csi.NodeUnpublishVolumeResponse, error) {
 	target, err := parseTarget(r.GetTargetPath())
-	if r.GetVolumeId() == "" {
-		err = errors.Join(missing("volume ID"), err)
-	}
-	if err != nil {
+	if err := errors.Join(required("volume ID", r.GetVolumeId()), err); err != nil {
 		return nil, statusOf(err)
 	}
 	if err := n.unpublish(ctx, target); err != nil {
@@ -66,28 +63,26 @@ func (n *Node) NodeUnpublishVolume(ctx context.Context, r *csi.NodeUnpublishVolu
 	return &csi.NodeUnpublishVolumeResponse{}, nil
 }
 
-// NodeGetVolumeStats says how full the volume's file system is. CSI v1.13 has no volume condition any more: a server that
-// does not answer is the error Unavailable.
+// NodeGetVolumeStats says how full the volume's file system is. A server that does not answer is the error Unavailable:
+// CSI v1.13 has the condition of a volume in NodeGetVolumeHealth and no longer here.
 func (n *Node) NodeGetVolumeStats(ctx context.Context, r *csi.NodeGetVolumeStatsRequest) (*csi.NodeGetVolumeStatsResponse, error) {
-	var mistakes []error
-	if r.GetVolumeId() == "" {
-		mistakes = append(mistakes, missing("volume ID"))
-	}
-	if r.GetVolumePath() == "" {
-		mistakes = append(mistakes, missing("volume path"))
-	}
-	if err := errors.Join(mistakes...); err != nil {
+	err := errors.Join(required("volume ID", r.GetVolumeId()), required("volume path", r.GetVolumePath()))
+	if err != nil {
 		return nil, statusOf(err)
 	}
-	path := r.GetVolumePath()
-	if !filepath.IsAbs(path) {
-		return nil, statusOf(fmt.Errorf("%w: volume path %q is not absolute, so no volume is there", volume.ErrNotFound, path))
-	}
-	usage, err := n.mounter.Usage(ctx, filepath.Clean(path))
+	usage, err := n.usage(ctx, r.GetVolumePath())
 	if err != nil {
 		return nil, statusOf(err)
 	}
 	return &csi.NodeGetVolumeStatsResponse{Usage: usages(usage)}, nil
+}
+
+// usage is how full the file system at path is.
+func (n *Node) usage(ctx context.Context, path string) (volume.Usage, error) {
+	if !filepath.IsAbs(path) {
+		return volume.Usage{}, fmt.Errorf("%w: volume path %q is not absolute, so no volume is there", volume.ErrNotFound, path)
+	}
+	return n.mounter.Usage(ctx, filepath.Clean(path))
 }
 
 // NodeGetInfo names the node. NFS sets no limit to the volumes of a node.
@@ -100,6 +95,7 @@ func (n *Node) NodeGetCapabilities(context.Context, *csi.NodeGetCapabilitiesRequ
 	answer := &csi.NodeGetCapabilitiesResponse{}
 	for _, t := range []csi.NodeServiceCapability_RPC_Type{
 		csi.NodeServiceCapability_RPC_GET_VOLUME_STATS,
+		csi.NodeServiceCapability_RPC_GET_VOLUME_HEALTH,
 		csi.NodeServiceCapability_RPC_SINGLE_NODE_MULTI_WRITER,
 	} {
 		answer.Capabilities = append(answer.Capabilities, &csi.NodeServiceCapability{
@@ -170,12 +166,8 @@ const attributeEphemeral = "csi.storage.k8s.io/ephemeral"
 
 // parsePublish reports every mistake in r.
 func parsePublish(r *csi.NodePublishVolumeRequest) (publishing, error) {
-	var mistakes []error
-	if r.GetVolumeId() == "" {
-		mistakes = append(mistakes, missing("volume ID"))
-	}
 	target, err := parseTarget(r.GetTargetPath())
-	mistakes = append(mistakes, err, checkCapability(r.GetVolumeCapability()))
+	mistakes := []error{required("volume ID", r.GetVolumeId()), err, checkCapability(r.GetVolumeCapability())}
 	m, err := volume.ParseContext(r.GetVolumeContext())
 	mistakes = append(mistakes, err, checkFlags(m.Options))
 	if r.GetVolumeContext()[attributeEphemeral] == "true" {

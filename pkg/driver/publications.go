@@ -2,6 +2,7 @@ package driver
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -71,6 +72,20 @@ func (p *publications) forget(target string) bool {
 	}
 	delete(p.byTarget, target)
 	return true
+}
+
+// targets lists where a volume is, in order.
+func (p *publications) targets(volume string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var at []string
+	for target, is := range p.byTarget {
+		if is.volume == volume {
+			at = append(at, target)
+		}
+	}
+	slices.Sort(at)
+	return at
 }
 
 func (p *publications) set(target string, at publication) {

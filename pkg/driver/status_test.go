@@ -55,7 +55,7 @@ func TestCodes(t *testing.T) {
 	for name, tt := range cases {
 		t.Run(name, func(t *testing.T) {
 			fail := func(context.Context) error { return fmt.Errorf("doing it:\n%w: caf\xe9", tt.err) }
-			f.volumes.Fail(fail)
+			f.store.Fail(fail)
 			f.mounter.Fail(fail)
 			for call, err := range everyCall(t.Context(), f) {
 				if s := status.Convert(err); s.Code() != tt.code || !strings.HasPrefix(s.Message(), "doing it:; ") || !strings.HasSuffix(s.Message(), ": caf\uFFFD") {
@@ -68,7 +68,7 @@ func TestCodes(t *testing.T) {
 
 // everyCall makes one good call of each kind that reaches the volumes or the mounter.
 func everyCall(ctx context.Context, f fixture) map[string]error {
-	const id = "nfs.example#exports/k8s#pvc-1##"
+	const id, snapshot = absentID, absentSnapshot
 	errs := map[string]error{}
 	_, errs["CreateVolume"] = f.CreateVolume(ctx, createRequest("pvc-1"))
 	_, errs["DeleteVolume"] = f.DeleteVolume(ctx, &csi.DeleteVolumeRequest{VolumeId: id})
@@ -78,6 +78,12 @@ func everyCall(ctx context.Context, f fixture) map[string]error {
 	_, errs["ListVolumes"] = f.ListVolumes(ctx, &csi.ListVolumesRequest{})
 	_, errs["GetCapacity"] = f.GetCapacity(ctx, &csi.GetCapacityRequest{Parameters: class()})
 	_, errs["ControllerGetVolume"] = f.ControllerGetVolume(ctx, &csi.ControllerGetVolumeRequest{VolumeId: id})
+	_, errs["ControllerExpandVolume"] = f.ControllerExpandVolume(ctx, expandRequest(id, 1))
+	_, errs["ControllerModifyVolume"] = f.ControllerModifyVolume(ctx, modifyRequest(id, "uid", "5"))
+	_, errs["CreateSnapshot"] = f.CreateSnapshot(ctx, snapshotRequest("snapshot-1", id))
+	_, errs["DeleteSnapshot"] = f.DeleteSnapshot(ctx, &csi.DeleteSnapshotRequest{SnapshotId: snapshot})
+	_, errs["GetSnapshot"] = f.GetSnapshot(ctx, &csi.GetSnapshotRequest{SnapshotId: snapshot})
+	_, errs["ListSnapshots"] = f.ListSnapshots(ctx, &csi.ListSnapshotsRequest{})
 	_, errs["NodePublishVolume"] = f.NodePublishVolume(ctx, publishRequest(id, "/target"))
 	_, errs["NodeUnpublishVolume"] = f.NodeUnpublishVolume(ctx, &csi.NodeUnpublishVolumeRequest{VolumeId: id, TargetPath: "/target"})
 	_, errs["NodeGetVolumeStats"] = f.NodeGetVolumeStats(ctx, &csi.NodeGetVolumeStatsRequest{VolumeId: id, VolumePath: "/target"})
@@ -109,18 +115,18 @@ func TestSentinelsAreComplete(t *testing.T) {
 
 // The provisioner calls the controller without a socket: it gets the same codes.
 func TestCodesInProcess(t *testing.T) {
-	volumes := new(drivertest.Volumes)
+	store := new(drivertest.Store)
 	calls := driver.Calls{Log: drivertest.Log(t)}
-	c := calls.Controller(driver.NewController(volumes, volume.Defaults{}, calls.Log))
+	c := calls.Controller(driver.NewController(store, volume.Defaults{}, calls.Log))
 	_, err := c.CreateVolume(t.Context(), &csi.CreateVolumeRequest{})
 	expect(t, err, codes.InvalidArgument, "volume name is missing", "capabilities are missing", "server and share are missing")
-	volumes.Fail(func(context.Context) error { return volume.ErrNoSpace })
+	store.Fail(func(context.Context) error { return volume.ErrNoSpace })
 	_, err = c.CreateVolume(t.Context(), createRequest("pvc-1"))
 	expect(t, err, codes.ResourceExhausted)
 	_, err = c.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: "s#e#d##"})
 	expect(t, err, codes.ResourceExhausted)
 
-	volumes.Fail(func(ctx context.Context) error {
+	store.Fail(func(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
 	})

@@ -17,9 +17,9 @@ import (
 
 // The driver over memory: its validation, codes and idempotency, on any machine.
 func TestSanity(t *testing.T) {
-	volumes, mounter := new(drivertest.Volumes), new(drivertest.Mounter)
+	store, mounter := new(drivertest.Store), new(drivertest.Mounter)
 	run(t, under{
-		volumes: volumes,
+		store:   store,
 		mounter: mounter,
 		share:   volume.Location{Server: "nfs.example", Share: "/exports/k8s"},
 		checkPath: func(path string) (sanity.PathKind, error) {
@@ -29,8 +29,11 @@ func TestSanity(t *testing.T) {
 			return sanity.PathIsNotFound, nil
 		},
 	})
-	if left, _, err := volumes.List(t.Context(), "", 0); err != nil || len(left) > 0 {
+	if left, _, err := store.List(t.Context(), "", 0); err != nil || len(left) > 0 {
 		t.Errorf("volumes left: %v, %v", left, err)
+	}
+	if left, _, err := store.ListSnapshots(t.Context(), volume.SnapshotFilter{}, "", 0); err != nil || len(left) > 0 {
+		t.Errorf("snapshots left: %v, %v", left, err)
 	}
 	if left := mounter.Mounts(); len(left) > 0 {
 		t.Errorf("mounts left: %v", left)

@@ -61,7 +61,7 @@ func real(t *testing.T, exportVariable string) under {
 	})
 	mounter := mount.New(mount.Config{Log: log, Preflight: preflight})
 	t.Cleanup(mounter.Close)
-	return under{volumes: manager, mounter: mounts{mounter}, share: l}
+	return under{store: manager, mounter: mounts{mounter}, share: l}
 }
 
 // mounts is a [mount.Mounter] in the driver's words, as in cmd/nfs-csi.
@@ -114,7 +114,7 @@ func TestSanity(t *testing.T) {
 // nothingLeft checks that all volumes, mounts and directories of a run are gone.
 func nothingLeft(t *testing.T, u under) {
 	t.Helper()
-	if left, _, err := u.volumes.List(t.Context(), "", 0); err != nil || len(left) > 0 {
+	if left, _, err := u.store.List(t.Context(), "", 0); err != nil || len(left) > 0 {
 		t.Errorf("volumes left: %v, %v", left, err)
 	}
 	mounts, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) { return !strings.HasPrefix(i.FSType, "nfs"), false })
@@ -150,7 +150,7 @@ func nothingLeft(t *testing.T, u under) {
 // The contracts in the comments of driver.Volumes and driver.Mounter, which the fakes of the other tests pass too.
 func TestContracts(t *testing.T) {
 	u := real(t, "NFS_TEST_EXPORT")
-	t.Run("volumes", func(t *testing.T) { drivertest.TestVolumes(t, u.volumes, u.share) })
+	t.Run("volumes", func(t *testing.T) { drivertest.TestVolumes(t, u.store, u.share) })
 	t.Run("mounter", func(t *testing.T) {
 		dirs := [2]volume.Mountpoint{}
 		for i := range dirs {

@@ -28,7 +28,7 @@ var skipped string
 
 // under says what csi-sanity runs against.
 type under struct {
-	volumes   driver.Volumes
+	store     driver.Volumes
 	mounter   driver.Mounter
 	share     volume.Location
 	checkPath func(path string) (sanity.PathKind, error) // nil: csi-sanity looks at the disk
@@ -42,6 +42,10 @@ func run(t *testing.T, u under) {
 	config.ControllerAddress, config.Address = serve(t, dir, u)
 	config.TargetPath, config.StagingPath = filepath.Join(dir, "target"), filepath.Join(dir, "staging")
 	config.TestVolumeParameters = map[string]string{volume.ParamServer: u.share.Server, volume.ParamShare: u.share.Share}
+	config.TestSnapshotParameters = config.TestVolumeParameters
+	config.TestVolumeMutableParameters = map[string]string{
+		volume.ParamOnDelete: "delete", volume.ParamArchiveRetention: "24h", volume.ParamMountPermissions: "0770", volume.ParamUID: "1000", volume.ParamGID: "1000",
+	}
 	config.IDGen = handles{share: u.share}
 	config.CheckPath = u.checkPath
 
@@ -75,7 +79,7 @@ func serve(t *testing.T, dir string, u under) (controller, node string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	controllerService := driver.NewController(u.volumes, volume.Defaults{Server: u.share.Server, Share: u.share.Share}, log)
+	controllerService := driver.NewController(u.store, volume.Defaults{Server: u.share.Server, Share: u.share.Share}, log)
 	controller, node = "unix://"+filepath.Join(dir, "controller.sock"), "unix://"+filepath.Join(dir, "node.sock")
 	calls := driver.Calls{Log: log}
 	drivertest.Start(t, controller, driver.Services{Identity: identity, Controller: controllerService}, calls)

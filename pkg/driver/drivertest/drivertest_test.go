@@ -9,7 +9,7 @@ import (
 
 func TestFakes(t *testing.T) {
 	l := volume.Location{Server: "server", Share: "/share"}
-	t.Run("volumes", func(t *testing.T) { drivertest.TestVolumes(t, new(drivertest.Volumes), l) })
+	t.Run("store", func(t *testing.T) { drivertest.TestStore(t, new(drivertest.Store), l) })
 	t.Run("mounter", func(t *testing.T) {
 		one, two := volume.Mountpoint{Location: l, Path: "/share/one"}, volume.Mountpoint{Location: l, Path: "/share/two"}
 		drivertest.TestMounter(t, new(drivertest.Mounter), one, two, "/target")

@@ -45,7 +45,7 @@ func (s volumesSuite) request(t *testing.T, name, subDir string, size int64) vol
 	if err != nil {
 		t.Fatal(err)
 	}
-	return volume.Request{Name: name, Class: c, RequiredBytes: size}
+	return volume.Request{Name: name, Class: c, RequiredBytes: size, Changes: volume.Unchanged()}
 }
 
 // create makes a volume that is deleted when the test ends.
@@ -55,13 +55,7 @@ func (s volumesSuite) create(t *testing.T, r volume.Request) volume.Volume {
 	if err != nil {
 		t.Fatalf("Create(%q): %v", r.Name, err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), suiteTimeout)
-		defer cancel()
-		if err := s.Delete(ctx, v.ID, nil); err != nil {
-			t.Errorf("Delete(%q): %v", v.ID, err)
-		}
-	})
+	cleanup(t, func(ctx context.Context) error { return s.Delete(ctx, v.ID, nil) })
 	return v
 }
 
@@ -99,18 +93,13 @@ func (s volumesSuite) takenDirectory(t *testing.T) {
 func (s volumesSuite) createAtOnce(t *testing.T) {
 	r := s.request(t, "suite-at-once", "", 1<<20)
 	ctx := timeout(t)
-	results := make(chan error, 8)
-	var callers sync.WaitGroup
-	for range cap(results) {
-		callers.Go(func() {
-			_, err := s.Create(ctx, r)
-			results <- err
-		})
-	}
-	callers.Wait()
+	errs := atOnce(8, func() error {
+		_, err := s.Create(ctx, r)
+		return err
+	})
 	made := s.create(t, r)
-	for range cap(results) {
-		if err := <-results; err != nil && !errors.Is(err, volume.ErrBusy) {
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, volume.ErrBusy) {
 			t.Errorf("one of eight Creates: %v", err)
 		}
 	}
@@ -177,17 +166,24 @@ func (s volumesSuite) endedContext(t *testing.T) {
 // ids lists all volumes in pages of the given size.
 func (s volumesSuite) ids(t *testing.T, size int) []volume.ID {
 	t.Helper()
-	var ids []volume.ID
+	return listed(t, size, func(token string) ([]volume.Volume, string, error) { return s.List(timeout(t), token, size) },
+		func(v volume.Volume) volume.ID { return v.ID })
+}
+
+// listed collects the IDs of all pages of a list.
+func listed[T, ID any](t *testing.T, size int, list func(token string) ([]T, string, error), id func(T) ID) []ID {
+	t.Helper()
+	var ids []ID
 	for token := ""; ; {
-		page, next, err := s.List(timeout(t), token, size)
+		page, next, err := list(token)
 		if err != nil {
-			t.Fatalf("List(%q, %d): %v", token, size, err)
+			t.Fatalf("listing from %q by %d: %v", token, size, err)
 		}
 		if size > 0 && len(page) > size {
-			t.Fatalf("List(%q, %d) answers %d volumes", token, size, len(page))
+			t.Fatalf("listing from %q by %d answers %d", token, size, len(page))
 		}
-		for _, v := range page {
-			ids = append(ids, v.ID)
+		for _, item := range page {
+			ids = append(ids, id(item))
 		}
 		if token = next; token == "" {
 			return ids
@@ -195,37 +191,18 @@ func (s volumesSuite) ids(t *testing.T, size int) []volume.ID {
 	}
 }
 
-// TestMounter judges an implementation of [driver.Mounter]: one and two are two different mounts that work, target is a
-// path where nothing is.
-func TestMounter(t *testing.T, m driver.Mounter, one, two volume.Mountpoint, target string) {
-	ctx := timeout(t)
-	step := func(what string, err, want error) {
-		t.Helper()
-		if !errors.Is(err, want) {
-			t.Errorf("%s: %v, want %v", what, err, want)
-		}
+// atOnce makes n calls at the same time.
+func atOnce(n int, call func() error) []error {
+	errs := make([]error, n)
+	var callers sync.WaitGroup
+	for i := range errs {
+		callers.Go(func() { errs[i] = call() })
 	}
-	step("unmounting nothing", m.Unmount(ctx, target), nil)
-	_, err := m.Usage(ctx, target)
-	step("usage of nothing", err, volume.ErrNotFound)
-	step("mounting", m.Mount(ctx, one, false, target), nil)
-	step("mounting again", m.Mount(ctx, one, false, target), nil)
-	step("mounting read-only over it", m.Mount(ctx, one, true, target), volume.ErrExists)
-	step("mounting another over it", m.Mount(ctx, two, false, target), volume.ErrExists)
-	usage, err := m.Usage(ctx, target)
-	step("usage", err, nil)
-	if usage.TotalBytes == 0 || usage.AvailableBytes > usage.TotalBytes || usage.UsedBytes > usage.TotalBytes {
-		t.Errorf("usage: %+v", usage)
-	}
-	step("unmounting", m.Unmount(ctx, target), nil)
-	step("unmounting again", m.Unmount(ctx, target), nil)
-	_, err = m.Usage(ctx, target)
-	step("usage after unmounting", err, volume.ErrNotFound)
-	step("mounting another read-only", m.Mount(ctx, two, true, target), nil)
-	step("unmounting that", m.Unmount(ctx, target), nil)
+	callers.Wait()
+	return errs
 }
 
-func count(ids []volume.ID, id volume.ID) int {
+func count[ID comparable](ids []ID, id ID) int {
 	n := 0
 	for _, i := range ids {
 		if i == id {
@@ -233,6 +210,17 @@ func count(ids []volume.ID, id volume.ID) int {
 		}
 	}
 	return n
+}
+
+// cleanup deletes something when the test ends.
+func cleanup(t *testing.T, remove func(ctx context.Context) error) {
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), suiteTimeout)
+		defer cancel()
+		if err := remove(ctx); err != nil {
+			t.Errorf("cleaning up: %v", err)
+		}
+	})
 }
 
 func timeout(t *testing.T) context.Context {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/nfs-csi/nfs-csi/pkg/driver"
 	"github.com/nfs-csi/nfs-csi/pkg/driver/drivertest"
@@ -44,7 +45,7 @@ func TestCreateVolume(t *testing.T) {
 	if want := map[string]string{"server": "nfs.example", "share": "/exports/k8s", "subDir": "team/data"}; !maps.Equal(first.GetVolumeContext(), want) {
 		t.Errorf("volume context %v, want %v", first.GetVolumeContext(), want)
 	}
-	asked := f.volumes.Requests()[0]
+	asked := drivertest.Asked[volume.Request](f.store)[0]
 	if want := []string{"vers=4.1", "hard", "nconnect=2"}; !slices.Equal(asked.MountOptions, want) {
 		t.Errorf("mount options %q, want %q", asked.MountOptions, want)
 	}
@@ -60,6 +61,7 @@ func TestCreateVolumeRefuses(t *testing.T) {
 		words  []string
 	}{
 		"no name":           {func(r *csi.CreateVolumeRequest) { r.Name = "" }, []string{"volume name is missing"}},
+		"long name":         {func(r *csi.CreateVolumeRequest) { r.Name = strings.Repeat("n", 129) }, []string{"volume name is 129 bytes"}},
 		"control character": {func(r *csi.CreateVolumeRequest) { r.Name = "a\x07b" }, []string{"control character"}},
 		"no capabilities":   {func(r *csi.CreateVolumeRequest) { r.VolumeCapabilities = nil }, []string{"capabilities are missing"}},
 		"null capability":   {func(r *csi.CreateVolumeRequest) { r.VolumeCapabilities[0] = &csi.VolumeCapability{} }, []string{"no access type", "no access mode"}},
@@ -83,8 +85,13 @@ func TestCreateVolumeRefuses(t *testing.T) {
 		"no server":          {func(r *csi.CreateVolumeRequest) { r.Parameters = nil }, []string{"server and share are missing"}},
 		"unknown parameter":  {func(r *csi.CreateVolumeRequest) { r.Parameters["onDelet"] = "retain" }, []string{`"onDelet" is not known`}},
 		"escaping directory": {func(r *csi.CreateVolumeRequest) { r.Parameters["subDir"] = "a/../../b" }, []string{`".."`}},
-		"mutable parameters": {func(r *csi.CreateVolumeRequest) { r.MutableParameters = map[string]string{"a": "b"} }, []string{"volumeAttributesClassName"}},
-		"snapshot":           {func(r *csi.CreateVolumeRequest) { r.VolumeContentSource = &csi.VolumeContentSource{} }, []string{"empty volumes only"}},
+		"mutable parameters": {func(r *csi.CreateVolumeRequest) { r.MutableParameters = map[string]string{"a": "b"} }, []string{`"a" cannot be changed`}},
+		"empty source":       {func(r *csi.CreateVolumeRequest) { r.VolumeContentSource = &csi.VolumeContentSource{} }, []string{"neither a volume nor a snapshot"}},
+		"unnamed volume":     {func(r *csi.CreateVolumeRequest) { r.VolumeContentSource = fromVolume("") }, []string{"volume ID of the content source is missing"}},
+		"unnamed snapshot":   {func(r *csi.CreateVolumeRequest) { r.VolumeContentSource = fromSnapshot("") }, []string{"snapshot ID of the content source is missing"}},
+		"bad handle and uid": {func(r *csi.CreateVolumeRequest) {
+			r.VolumeContentSource, r.Parameters["uid"] = fromVolume("free text"), "root"
+		}, []string{`uid is "root"`, `"free text"`}},
 		"three mistakes at once": {func(r *csi.CreateVolumeRequest) {
 			r.Name, r.VolumeCapabilities, r.Parameters["uid"] = "", nil, "root"
 		}, []string{"volume name is missing", "capabilities are missing", `uid is "root"`}},
@@ -94,7 +101,7 @@ func TestCreateVolumeRefuses(t *testing.T) {
 			expect(t, err, codes.InvalidArgument, tt.words...)
 		})
 	}
-	if made := f.volumes.Requests(); len(made) != 1 { // the escaping directory is seen when the template is filled
+	if made := drivertest.Asked[volume.Request](f.store); len(made) != 1 { // the escaping directory is seen when the template is filled
 		t.Errorf("requests that reached the volumes: %v", made)
 	}
 }
@@ -126,6 +133,62 @@ func TestCreateVolumeAccepts(t *testing.T) {
 	}
 }
 
+func fromVolume(handle string) *csi.VolumeContentSource {
+	return &csi.VolumeContentSource{Type: &csi.VolumeContentSource_Volume{Volume: &csi.VolumeContentSource_VolumeSource{VolumeId: handle}}}
+}
+
+func fromSnapshot(handle string) *csi.VolumeContentSource {
+	return &csi.VolumeContentSource{Type: &csi.VolumeContentSource_Snapshot{Snapshot: &csi.VolumeContentSource_SnapshotSource{SnapshotId: handle}}}
+}
+
+func TestCreateVolumeFromSource(t *testing.T) {
+	f := newFixture(t)
+	handle := f.make(t, "pvc-1")
+	snapshot, err := f.CreateSnapshot(t.Context(), snapshotRequest("snapshot-1", handle))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, source := range map[string]*csi.VolumeContentSource{"clone": fromVolume(handle), "restored": fromSnapshot(snapshot.GetSnapshot().GetSnapshotId())} {
+		r := with(createRequest(name), func(r *csi.CreateVolumeRequest) { r.VolumeContentSource = source })
+		for range 2 {
+			made, err := f.CreateVolume(t.Context(), r)
+			if err != nil || !proto.Equal(made.GetVolume().GetContentSource(), source) {
+				t.Errorf("%s: %v, %v", name, made, err)
+			}
+		}
+		_, err := f.CreateVolume(t.Context(), with(r, func(r *csi.CreateVolumeRequest) { r.VolumeContentSource = nil }))
+		expect(t, err, codes.AlreadyExists)
+		_, err = f.CreateVolume(t.Context(), with(createRequest("small"), func(r *csi.CreateVolumeRequest) {
+			r.VolumeContentSource, r.CapacityRange = source, &csi.CapacityRange{LimitBytes: 1}
+		}))
+		expect(t, err, codes.OutOfRange)
+		_, err = f.CreateVolume(t.Context(), with(createRequest("elsewhere"), func(r *csi.CreateVolumeRequest) {
+			r.VolumeContentSource, r.Parameters["share"] = source, "/other"
+		}))
+		expect(t, err, codes.InvalidArgument)
+	}
+	for _, source := range []*csi.VolumeContentSource{fromVolume("free text"), fromVolume(absentID), fromSnapshot("free text"), fromSnapshot(absentSnapshot),
+		fromSnapshot("nfs.example#exports/k8s#../x#../x#pvc-1")} {
+		_, err := f.CreateVolume(t.Context(), with(createRequest("pvc-2"), func(r *csi.CreateVolumeRequest) { r.VolumeContentSource = source }))
+		expect(t, err, codes.NotFound)
+	}
+}
+
+// A VolumeAttributesClass takes precedence over the StorageClass.
+func TestCreateVolumeMutable(t *testing.T) {
+	f := newFixture(t)
+	r := createRequest("pvc-1")
+	r.Parameters["onDelete"], r.Parameters["gid"] = "delete", "7"
+	r.MutableParameters = map[string]string{"onDelete": "retain", "uid": "5"}
+	if _, err := f.CreateVolume(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	asked := drivertest.Asked[volume.Request](f.store)[0]
+	if c := asked.Class.With(asked.Changes); c.Policy != volume.Retain || c.UID != 5 || c.GID != 7 {
+		t.Errorf("asked for %+v", c)
+	}
+}
+
 func TestCreateVolumeExists(t *testing.T) {
 	f := newFixture(t)
 	if _, err := f.CreateVolume(t.Context(), createRequest("pvc-1")); err != nil {
@@ -153,7 +216,7 @@ func TestDeleteVolume(t *testing.T) {
 	if _, err := f.ControllerGetVolume(t.Context(), &csi.ControllerGetVolumeRequest{VolumeId: id}); err == nil {
 		t.Error("the volume is still there")
 	}
-	deletions := f.volumes.Deletions()
+	deletions := drivertest.Asked[drivertest.Deletion](f.store)
 	if len(deletions) != 2 || deletions[0].ID.String() != id {
 		t.Fatalf("deletions %v", deletions)
 	}
@@ -175,7 +238,7 @@ func TestDeleteVolumeLeavesAlone(t *testing.T) {
 			t.Errorf("DeleteVolume(%q): %v", id, err)
 		}
 	}
-	if d := f.volumes.Deletions(); len(d) != 0 {
+	if d := drivertest.Asked[drivertest.Deletion](f.store); len(d) != 0 {
 		t.Errorf("deleted %v", d)
 	}
 	_, err := f.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{})
@@ -199,10 +262,11 @@ func TestValidateVolumeCapabilities(t *testing.T) {
 			VolumeContext:      maps.Clone(made.GetVolume().GetVolumeContext()),
 			VolumeCapabilities: []*csi.VolumeCapability{capability(anyMode)},
 			Parameters:         class(),
+			MutableParameters:  map[string]string{"uid": "5"},
 		}
 	}
 	answer, err := f.ValidateVolumeCapabilities(t.Context(), request())
-	if c := answer.GetConfirmed(); err != nil || len(c.GetVolumeCapabilities()) != 1 || len(c.GetParameters()) != 2 || len(c.GetVolumeContext()) != 3 {
+	if c := answer.GetConfirmed(); err != nil || len(c.GetVolumeCapabilities()) != 1 || len(c.GetParameters()) != 2 || len(c.GetVolumeContext()) != 3 || c.GetMutableParameters()["uid"] != "5" {
 		t.Errorf("confirmed %v, %v", c, err)
 	}
 	for name, tt := range map[string]struct {
@@ -215,7 +279,7 @@ func TestValidateVolumeCapabilities(t *testing.T) {
 		"other directory": {func(r *csi.ValidateVolumeCapabilitiesRequest) { r.VolumeContext["subDir"] = "other" }, "nfs.example:/exports/k8s/other"},
 		"no server":       {func(r *csi.ValidateVolumeCapabilitiesRequest) { delete(r.VolumeContext, "server") }, "server is missing"},
 		"parameters":      {func(r *csi.ValidateVolumeCapabilitiesRequest) { r.Parameters["x"] = "y" }, `"x" is not known`},
-		"mutable":         {func(r *csi.ValidateVolumeCapabilitiesRequest) { r.MutableParameters = class() }, "no parameters that can change"},
+		"mutable":         {func(r *csi.ValidateVolumeCapabilitiesRequest) { r.MutableParameters = class() }, `"server" cannot be changed`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer, err := f.ValidateVolumeCapabilities(t.Context(), with(request(), tt.change))
@@ -226,7 +290,7 @@ func TestValidateVolumeCapabilities(t *testing.T) {
 	}
 	_, err = f.ValidateVolumeCapabilities(t.Context(), &csi.ValidateVolumeCapabilitiesRequest{})
 	expect(t, err, codes.InvalidArgument, "volume ID is missing", "volume capabilities are missing")
-	for _, id := range []string{"free text", "nfs.example#exports/k8s#absent##"} {
+	for _, id := range []string{"free text", absentID} {
 		_, err := f.ValidateVolumeCapabilities(t.Context(), with(request(), func(r *csi.ValidateVolumeCapabilitiesRequest) { r.VolumeId = id }))
 		expect(t, err, codes.NotFound)
 	}
@@ -274,11 +338,17 @@ func TestGetCapacity(t *testing.T) {
 	}
 	_, err = f.GetCapacity(t.Context(), &csi.GetCapacityRequest{})
 	expect(t, err, codes.InvalidArgument, "server and share are missing")
+	reserved := class()
+	reserved["capacityReserve"] = "25%" // of the whole, which is twice what is available
+	answer, err = f.GetCapacity(t.Context(), &csi.GetCapacityRequest{Parameters: reserved})
+	if err != nil || answer.GetAvailableCapacity() != drivertest.Available/2 {
+		t.Errorf("with a reserve: %v, %v", answer, err)
+	}
 	block := &csi.VolumeCapability{AccessType: &csi.VolumeCapability_Block{}, AccessMode: capability(anyMode).GetAccessMode()}
 	_, err = f.GetCapacity(t.Context(), &csi.GetCapacityRequest{Parameters: class(), VolumeCapabilities: []*csi.VolumeCapability{block}})
 	expect(t, err, codes.InvalidArgument, "no block device")
 
-	byDefault := driver.NewController(f.volumes, volume.Defaults{Server: "s", Share: "/e"}, drivertest.Log(t))
+	byDefault := driver.NewController(f.store, volume.Defaults{Server: "s", Share: "/e"}, drivertest.Log(t))
 	if _, err := byDefault.GetCapacity(t.Context(), &csi.GetCapacityRequest{}); err != nil {
 		t.Errorf("with the install's defaults: %v", err)
 	}
@@ -296,7 +366,7 @@ func TestControllerGetVolume(t *testing.T) {
 	}
 	_, err = f.ControllerGetVolume(t.Context(), &csi.ControllerGetVolumeRequest{})
 	expect(t, err, codes.InvalidArgument, "volume ID is missing")
-	for _, id := range []string{"free text", "nfs.example#exports/k8s#absent##"} {
+	for _, id := range []string{"free text", absentID} {
 		_, err = f.ControllerGetVolume(t.Context(), &csi.ControllerGetVolumeRequest{VolumeId: id})
 		expect(t, err, codes.NotFound)
 	}
