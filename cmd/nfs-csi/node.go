@@ -69,7 +69,9 @@ func (o *nodeOptions) run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	mounter := mount.New(mount.Config{Preflight: client{log: log, metrics: m}.preflight, Log: log})
+	servers := newProber()
+	defer servers.close()
+	mounter := mount.New(mount.Config{Preflight: client{log: log, metrics: m, probe: servers.probe}.preflight, Log: log})
 	defer mounter.Close()
 	node, err := driver.NewNode(mounts{mounter}, o.nodeID)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nfs-csi/nfs-csi/pkg/nfs"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -24,12 +23,13 @@ func (c client) preflight(ctx context.Context, server, path string, mountOptions
 	if err != nil {
 		return err
 	}
+	config.ActAsOwner = false // who may write there is the pods' business
 	if slices.ContainsFunc(split(mountOptions), foreign) {
 		return nil
 	}
 	probing, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
-	err = nfs.Probe(probing, config)
+	err = c.probe(probing, config, mountOptions)
 	if kind := preflightKind(err); kind != nil && ctx.Err() == nil {
 		return fmt.Errorf("%w: %w", kind, err)
 	}

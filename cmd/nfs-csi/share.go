@@ -18,6 +18,7 @@ import (
 type client struct {
 	log     *slog.Logger
 	metrics *metrics
+	probe   func(ctx context.Context, c nfs.Config, mountOptions []string) error // the preflight's
 }
 
 // open is [share.Config].Open over the network.

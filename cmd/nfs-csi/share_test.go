@@ -105,6 +105,8 @@ func TestPreflightEndsWithItsCaller(t *testing.T) {
 	}
 }
 
+func probeOnce(ctx context.Context, c nfs.Config, _ []string) error { return nfs.Probe(ctx, c) }
+
 func testClient() client {
-	return client{log: quietLog(), metrics: newMetrics()}
+	return client{log: quietLog(), metrics: newMetrics(), probe: probeOnce}
 }
