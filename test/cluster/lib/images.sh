@@ -18,7 +18,7 @@ image_set() {
 	case $1 in
 	node) echo pause busybox coredns nfs-server mariadb ;;
 	e2e) echo busybox nfs-server mariadb ;; # what the scenarios of test/e2e need elsewhere
-	conformance) echo e2e-busybox e2e-agnhost e2e-glibc-dns-testing ;; # what the External.Storage suite runs, under upstream's names
+	conformance) echo e2e-busybox e2e-agnhost e2e-glibc-dns-testing e2e-nginx ;; # what the External.Storage suite runs, under upstream's names
 	*) fail "there is no image set \"$1\"" ;;
 	esac
 }
@@ -31,11 +31,18 @@ image_ref() {
 	esac
 }
 
-# upstream_tag NAME : the tag that this release of the suite asks for; of several, the newest, which is listed last.
+# upstream_tag NAME : the tag that the storage suites of this release ask for; there may be others of the name.
 upstream_tag() {
-	local source
+	local source constant
 	source=$(cd "$HERE/kubernetes" && go list -m -f '{{.Dir}}' k8s.io/kubernetes)/test/utils/image/manifest.go
-	awk -F'"' -v name="$1" '/PromoterE2eRegistry/ && $2 == name { tag = $4 } END { print tag }' "$source"
+	case $1 in
+	busybox) constant=BusyBox ;;
+	agnhost) constant=Agnhost ;;
+	glibc-dns-testing) constant=GlibcDnsTesting ;;
+	nginx) constant=Nginx ;;
+	*) fail "no upstream image is called \"$1\" here" ;;
+	esac
+	awk -F'"' -v config="configs[$constant] " -v name="$1" 'index($0, config) && $2 == name { print $4 }' "$source"
 }
 
 # image_key NAME : what the image is made from. Cached files are named by their contents' hash: the name will do.
@@ -141,6 +148,9 @@ fill_e2e_busybox() { fill_busybox "$1"; }
 
 # Upstream's has a libc and more tools; the storage suites use only a shell, dd and sha256sum of it.
 fill_e2e_glibc_dns_testing() { fill_busybox "$1"; }
+
+# The storage suites run only its shell.
+fill_e2e_nginx() { fill_busybox "$1"; }
 
 fill_e2e_agnhost() {
 	fill_busybox "$1"
