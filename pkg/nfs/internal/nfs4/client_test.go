@@ -186,39 +186,33 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestLongPath walks deeper than one compound can.
-func TestLongPath(t *testing.T) {
-	f := startFake(t)
-	c := f.connect(time.Minute)
-	f.names["d"] = true
-	path := slices.Repeat([]string{"d"}, 50)
-	if _, err := c.Getattr(t.Context(), nobody, path); err != nil {
-		t.Error(err)
-	}
-	if _, err := c.Getattr(t.Context(), nobody, append(path, "none")); !status.Is(err, status.NoEnt) {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestMinorMissing(t *testing.T) {
 	f := startFake(t)
-	if c, err := Connect(t.Context(), f.config(time.Minute), 2); !errors.Is(err, ErrMinor) {
-		t.Errorf("%v, %v", c, err)
+	for has := range uint32(3) {
+		f.minor = has
+		for asked := range uint32(3) {
+			c, err := Connect(t.Context(), f.config(time.Minute), asked)
+			if err == nil {
+				c.Close()
+			}
+			if errors.Is(err, ErrMinor) != (asked != has) || (err == nil) != (asked == has) {
+				t.Errorf("asked a server of 4.%d for 4.%d: %v", has, asked, err)
+			}
+		}
 	}
 }
 
-func TestTinySessionRefused(t *testing.T) {
-	f := startFake(t)
-	f.maxOps = 3
-	if c, err := Connect(t.Context(), f.config(time.Minute), 1); err == nil || !strings.Contains(err.Error(), "too small") {
-		t.Errorf("%v, %v", c, err)
-	}
-}
-
-// TestStorm: many callers, a connection that breaks at every tenth compound, a server that forgets sessions now and
+// TestStorm: many callers, a connection that breaks at every tenth compound, a server that forgets its clients now and
 // then. Each name is made and removed once, or the error says that it may have been.
 func TestStorm(t *testing.T) {
+	for minor := range uint32(2) {
+		t.Run(fmt.Sprint("4.", minor), func(t *testing.T) { storm(t, minor) })
+	}
+}
+
+func storm(t *testing.T, minor uint32) {
 	f := startFake(t)
+	f.minor = minor
 	c := f.connect(time.Minute)
 	n := 0
 	f.set(func([]uint32) fault {
@@ -236,12 +230,16 @@ func TestStorm(t *testing.T) {
 				if err := c.Remove(t.Context(), nobody, path); err != nil && !status.MaybeOurs(err, "REMOVE") {
 					t.Errorf("Remove: %v", err)
 				}
+				path[0] += "f"
+				if err := c.CreateFile(t.Context(), nobody, path, []byte("data"), 0o600); err != nil && !status.MaybeOurs(err, "OPEN") {
+					t.Errorf("CreateFile: %v", err)
+				}
 			}
 		})
 	}
 	wg.Wait()
 	slices.Sort(f.did)
-	if len(f.did) != 16*20*2 || len(slices.Compact(f.did)) != 16*20*2 {
+	if len(f.did) != 16*20*3 || len(slices.Compact(f.did)) != 16*20*3 {
 		t.Errorf("%d things done, %d different", len(f.did), len(slices.Compact(f.did)))
 	}
 }

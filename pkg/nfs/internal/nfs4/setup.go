@@ -76,22 +76,26 @@ func (c *Client) exchangeIDArgs() *compound {
 
 // reclaimComplete tells the server that we have nothing to reclaim; some refuse to open files before.
 func (c *Client) reclaimComplete(ctx context.Context, s *session) error {
-	b := newCompound(c.minor)
-	b.change(opReclaimComplete)
-	b.Uint32(0) // all file systems
-	sl, err := s.acquire(ctx)
-	if err != nil {
-		return err
+	for tries := 1; ; tries++ {
+		b := newCompound(c.minor)
+		b.change(opReclaimComplete)
+		b.Uint32(0) // all file systems
+		sl, err := s.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		b.sequence(s.id, sl.seq, sl.id, s.highest)
+		r, err := c.exchange(ctx, s, sl, &request{Request: c.compoundCall(&c.cred, b), ops: b.ops})
+		if err == nil {
+			err = r.end()
+		}
+		if status.Is(err, status.CompleteAlr) {
+			return nil
+		}
+		if !status.Later(err) || rpc.Sleep(ctx, rpc.Pause(tries+1)) != nil {
+			return err
+		}
 	}
-	b.sequence(s.id, sl.seq, sl.id, s.highest)
-	r, err := c.exchange(ctx, s, sl, &request{Request: c.compoundCall(&c.cred, b), ops: b.ops})
-	if err != nil {
-		return err
-	}
-	if err := r.end(); err != nil && !status.Is(err, status.CompleteAlr) {
-		return err
-	}
-	return nil
 }
 
 // raw runs a compound outside any session and opens the reply of its only operation.

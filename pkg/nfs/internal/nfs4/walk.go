@@ -120,25 +120,23 @@ type Step struct {
 // Walk looks up the export from the server's root and remembers its handle. The steps, the server's root first, tell
 // which file systems were crossed. Links are not followed: a server does not look up anything below one.
 //
-// A directory on the way that refuses cred is left as its owner, if Config.AsOwner says so: an export may squash root and
-// have its directories closed to others. It is entered as cred again.
+// A name is looked up as the owner of the directory that it is in where cred may not, if Config.AsOwner says so: an export
+// may squash root and have directories that are closed to others.
 func (c *Client) Walk(ctx context.Context, cred *rpc.Credential) ([]Step, error) {
 	steps, err := c.walkSome(ctx, cred, "", c.export)
 	for len(steps) > 0 && len(steps) <= len(c.export) {
-		here, rest, as := steps[len(steps)-1], c.export[len(steps)-1:], cred
-		if err != nil {
-			if as = c.otherThan(cred, here, err); as == nil {
-				return nil, err
-			}
-			rest = rest[:1]
-		}
+		here, rest := steps[len(steps)-1], c.export[len(steps)-1:]
 		var more []Step
-		if more, err = c.walkSome(ctx, as, here.handle, rest); len(more) == 0 {
+		more, err = c.walkSome(ctx, cred, here.handle, rest)
+		if other := c.otherThan(cred, here, err); len(more) == 0 && other != nil {
+			more, err = c.walkSome(ctx, other, here.handle, rest[:1])
+		}
+		if len(more) == 0 {
 			return nil, err
 		}
 		steps = append(steps, more...)
 	}
-	if err != nil {
+	if len(steps) == 0 {
 		return nil, err
 	}
 	c.arrive(steps[len(steps)-1])
