@@ -25,16 +25,25 @@ type creation struct {
 	seen    state
 	record  volume.Record
 
+	space     volume.Space // where the class wants it checked
+	progress  *progress    // of copying a source
+	origin    origin       // what the volume is filled from
+	originErr error        // why there is no such source
+
 	dropRecord, dropLink bool
 	dropDir              bool         // this call made it
+	dropTree             bool         // this call moved it into place, with what it was filled with
 	dropEmpty            bool         // an earlier call made it; it may have been used since
 	dropParents          []volume.Dir // outermost first
 	linked               volume.Dir   // what this call reserved
 }
 
-// create makes the volume that r asks for, or finds it made; id is r's, now the time for its record.
-func (s *share) create(ctx context.Context, r volume.Request, id volume.ID, now time.Time) (volume.Record, error) {
-	c := &creation{share: s, request: r}
+// create makes the volume that r asks for, or finds it made; id is r's, now the time for its record. p is told of the copying of a
+// source, if there is one.
+func (s *share) create(ctx context.Context, r volume.Request, id volume.ID, now time.Time, p *progress) (volume.Record, error) {
+	r.Class = r.Class.With(r.Changes)
+	r.Class.Adopt = r.Class.Adopt && r.Source == nil // which would mix what is there with what is copied
+	c := &creation{share: s, request: r, progress: p}
 	for range creationAttempts {
 		c.record = newRecord(r, id, now)
 		if err := c.try(ctx); !errors.Is(err, errChanged) {
@@ -47,7 +56,7 @@ func (s *share) create(ctx context.Context, r volume.Request, id volume.ID, now 
 func newRecord(r volume.Request, id volume.ID, now time.Time) volume.Record {
 	rec := volume.Record{
 		Version: volume.RecordVersion, Name: id.Name(), Dir: id.Dir, CapacityBytes: r.RequiredBytes,
-		Policy: id.Policy, Created: now.UTC().Truncate(time.Second),
+		Policy: id.Policy, Created: now.UTC().Truncate(time.Second), Source: handle(r.Source), ArchiveRetention: r.Class.ArchiveRetention,
 	}
 	if claim := r.Class.Claim; claim.Name != "" {
 		rec.Claim = claim.Namespace + "/" + claim.Name
@@ -61,7 +70,11 @@ func (c *creation) try(ctx context.Context) error {
 	if err := c.layout.ensure(ctx, c.fs); err != nil {
 		return err
 	}
-	if err := c.lookAtOwn(ctx); err != nil {
+	if err := together(
+		func() error { return c.lookAtOwn(ctx) },
+		func() error { return c.lookAtSource(ctx) },
+		func() error { return c.lookAtSpace(ctx) },
+	); err != nil {
 		return err
 	}
 	err := c.run(ctx)
@@ -82,6 +95,9 @@ func (c *creation) lookAtOwn(ctx context.Context) (err error) {
 	if c.seen.found == whole && c.seen.record.Dir != c.record.Dir {
 		c.seen, err = c.look(ctx, c.record.Name, c.seen.record.Dir)
 	}
+	if c.seen.found == whole && c.seen.record.Retained {
+		c.seen.found = torn // of a volume that is gone
+	}
 	if c.seen.found == whole {
 		c.record = c.seen.record
 	}
@@ -96,6 +112,9 @@ func (c *creation) run(ctx context.Context) error {
 		return err
 	}
 	if c.seen.found == whole && c.seen.ours() {
+		if c.request.Source != nil {
+			return c.resumeFilled(ctx)
+		}
 		return c.resume(ctx)
 	}
 	// No earlier call came further than to one of record and reservation, so that one goes if we fail for good.
@@ -103,16 +122,64 @@ func (c *creation) run(ctx context.Context) error {
 	if err := c.vacant(); err != nil {
 		return c.confirm(ctx, err)
 	}
+	if err := c.fits(); err != nil {
+		return err
+	}
 	if err := c.reserve(ctx); err != nil {
 		return err
 	}
-	if c.seen.info != nil {
+	switch {
+	case c.request.Source != nil:
+		return c.copyDir(ctx)
+	case c.seen.info != nil:
 		return c.adopt(ctx)
 	}
 	return c.makeDir(ctx)
 }
 
-// compatible compares the size of a volume that is there with the one asked for, as CSI's CreateVolume says to.
+// lookAtSource reads the state of what the volume is filled from. It counts only if the volume is not complete.
+func (c *creation) lookAtSource(ctx context.Context) error {
+	if c.request.Source == nil {
+		return nil
+	}
+	c.origin, c.originErr = c.share.origin(ctx, *c.request.Source)
+	if c.originErr != nil && !definite(c.originErr, c.classify) {
+		return c.originErr
+	}
+	return nil
+}
+
+// lookAtSpace asks for the free space where the class wants it checked.
+func (c *creation) lookAtSpace(ctx context.Context) (err error) {
+	if !c.request.Class.StrictCapacity {
+		return nil
+	}
+	c.space, err = c.share.space(ctx)
+	return err
+}
+
+// fits refuses a volume that the export has no room for, and one whose source is not there or larger than the volume.
+func (c *creation) fits() error {
+	if c.request.Source != nil {
+		if c.record.CapacityBytes == 0 {
+			c.record.CapacityBytes = c.origin.bytes
+		}
+		if limit := c.request.LimitBytes; limit > 0 && c.originErr == nil && c.origin.bytes > limit {
+			return fmt.Errorf("%w: at most %d bytes are asked for, the source of volume %q has %d", volume.ErrRange, limit, c.record.Name, c.origin.bytes)
+		}
+		if err := c.checkSource(); err != nil {
+			return err
+		}
+	}
+	class := c.request.Class
+	if left := c.space.Minus(class.Reserve); class.StrictCapacity && left.Available < uint64(c.record.CapacityBytes) {
+		return fmt.Errorf("%w: volume %q needs %d bytes, %s has %d left besides a reserve of %s (capacityCheck: strict)",
+			volume.ErrNoSpace, c.record.Name, c.record.CapacityBytes, c.location, left.Available, class.Reserve)
+	}
+	return nil
+}
+
+// compatible compares size and source of a volume that is there with those asked for, as CSI's CreateVolume says to.
 func (c *creation) compatible() error {
 	if c.seen.found != whole {
 		return nil
@@ -121,6 +188,9 @@ func (c *creation) compatible() error {
 	if has < r.RequiredBytes || r.LimitBytes > 0 && has > r.LimitBytes {
 		return fmt.Errorf("%w: volume %q has %d bytes, asked for are at least %d and at most %d (0: any)",
 			volume.ErrExists, c.record.Name, has, r.RequiredBytes, r.LimitBytes)
+	}
+	if source := handle(r.Source); source != c.seen.record.Source {
+		return fmt.Errorf("%w: volume %q is filled from %q, asked for is %q (empty: not filled)", volume.ErrExists, c.record.Name, c.seen.record.Source, source)
 	}
 	return nil
 }

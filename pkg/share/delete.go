@@ -33,6 +33,12 @@ func (s *share) delete(ctx context.Context, id volume.ID) error {
 			return fmt.Errorf("%w: volume %q has the directory %q, not %q as its handle says: nothing is deleted",
 				volume.ErrInvalid, id.Name(), st.record.Dir, id.Dir)
 		}
+		if st.record.Retained {
+			return s.removeIf(ctx, st.ours(), linkPath(id.Dir))
+		}
+		if err := d.stopFilling(ctx); err != nil {
+			return err
+		}
 	}
 	if !st.others() { // else our volume is gone, and what is there now is another's
 		if err := d.clear(ctx); err != nil {
@@ -44,7 +50,10 @@ func (s *share) delete(ctx context.Context, id volume.ID) error {
 			return err
 		}
 	}
-	if st.found != noRecord {
+	switch st.found {
+	case whole:
+		return s.forget(ctx, st.record)
+	case torn:
 		return s.remove(ctx, recordPath(st.key))
 	}
 	return nil

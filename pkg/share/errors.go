@@ -11,7 +11,7 @@ import (
 )
 
 // kinds are the failures of volumes; an error that matches one has been explained already.
-var kinds = [...]error{volume.ErrInvalid, volume.ErrExists, volume.ErrNotFound, volume.ErrBusy, volume.ErrUnavailable,
+var kinds = [...]error{volume.ErrInvalid, volume.ErrRange, volume.ErrExists, volume.ErrNotFound, volume.ErrBusy, volume.ErrUnavailable,
 	volume.ErrRefused, volume.ErrNoSpace, volume.ErrReadOnly, volume.ErrUnsupported, volume.ErrToken}
 
 // causes is the one table from what a file system answers to what it means for a volume. The first match counts, so

@@ -16,6 +16,7 @@ const (
 	directoriesDir = volume.Reserved + "/directories"
 	trashDir       = volume.Reserved + "/trash"
 	stagingDir     = volume.Reserved + "/staging"
+	snapshotsDir   = volume.Reserved + "/snapshots"
 )
 
 const (
@@ -50,7 +51,7 @@ func (l *layout) ensure(ctx context.Context, fsys FS) error {
 		return err
 	}
 	var calls []func() error
-	for _, dir := range []string{volumesDir, directoriesDir, trashDir, stagingDir} {
+	for _, dir := range []string{volumesDir, directoriesDir, trashDir, stagingDir, snapshotsDir} {
 		calls = append(calls, func() error { return makeOwn(ctx, fsys, dir) })
 	}
 	if err := together(calls...); err != nil {

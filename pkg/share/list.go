@@ -41,15 +41,99 @@ func parseToken(token string, locations []volume.Location) (position, error) {
 }
 
 // List answers up to max volumes (0: all) after token, by location and then by name, and the token for the next ones.
-// It knows the volumes that have a record, on the locations of [Config] and those used since.
+// It knows the volumes that have a record, on the locations of [Config] and those used since. When one of them cannot be
+// asked there is no list: a volume that is not listed counts as gone with those who ask.
 func (m *Manager) List(ctx context.Context, token string, max int) (volumes []volume.Volume, next string, err error) {
-	locations := m.pool.locations()
-	slices.SortFunc(locations, func(a, b volume.Location) int { return strings.Compare(a.String(), b.String()) })
-	from, err := parseToken(token, locations)
+	page := page[volume.Volume]{dir: volumesDir, max: max, read: (*share).listed}
+	err = m.list(ctx, "list", m.pool.locations(), token, &page)
 	if err != nil {
 		return nil, "", err
 	}
-	page := page{max: max}
+	volumes, next = page.cut()
+	return volumes, next, nil
+}
+
+// listed reads a volume for a list. One that is being filled, or was deleted, is none.
+func (s *share) listed(ctx context.Context, key string) (v volume.Volume, ok bool, err error) {
+	r, found, err := s.readRecord(ctx, key)
+	if err != nil || found != whole || r.Retained {
+		return volume.Volume{}, false, err
+	}
+	if r.Source != "" {
+		if filled, err := s.filled(ctx, r); err != nil || !filled {
+			return volume.Volume{}, false, err
+		}
+	}
+	return volumeOf(r, s.location), true, nil
+}
+
+// ListSnapshots answers up to max snapshots (0: all) of those that f chooses, as [Manager.List] does volumes. Snapshots of
+// csi-driver-nfs are found by their ID only.
+func (m *Manager) ListSnapshots(ctx context.Context, f volume.SnapshotFilter, token string, max int) (snapshots []volume.Snapshot, next string, err error) {
+	if f.ID != nil {
+		snapshots, err = m.findSnapshot(ctx, f)
+		return snapshots, "", err
+	}
+	locations := m.pool.locations()
+	if f.Source != nil {
+		locations = []volume.Location{f.Source.Location}
+	}
+	page := page[volume.Snapshot]{dir: snapshotsDir, max: max, read: func(s *share, ctx context.Context, key string) (volume.Snapshot, bool, error) {
+		st, err := s.lookAtSnapshotBy(ctx, key)
+		snapshot := snapshotOf(st.record, s.location)
+		return snapshot, err == nil && st.complete() && chosen(f, snapshot), err
+	}}
+	if err := m.list(ctx, "listsnapshots", locations, token, &page); err != nil {
+		return nil, "", err
+	}
+	snapshots, next = page.cut()
+	return snapshots, next, nil
+}
+
+// chosen says whether f chooses a snapshot by its source. The handle of a volume stays as it is, but for the policy,
+// which older handles spell in more than one way.
+func chosen(f volume.SnapshotFilter, s volume.Snapshot) bool {
+	if f.Source == nil {
+		return true
+	}
+	source, err := volume.ParseID(s.Source)
+	return err == nil && source.Location == f.Source.Location && source.Dir == f.Source.Dir && source.Name() == f.Source.Name()
+}
+
+func (m *Manager) findSnapshot(ctx context.Context, f volume.SnapshotFilter) (found []volume.Snapshot, err error) {
+	err = m.on(ctx, "listsnapshots", f.ID.Location, nil, func(s *share) error {
+		st, err := s.lookAtSnapshot(ctx, f.ID.Name)
+		if err != nil {
+			return err
+		}
+		if st.complete() && st.record.ID(s.location) == *f.ID {
+			if snapshot := snapshotOf(st.record, s.location); chosen(f, snapshot) {
+				found = append(found, snapshot)
+			}
+			return nil
+		}
+		old, err := s.findTarball(ctx, *f.ID)
+		if err == nil && old.info != nil && f.Source == nil {
+			found = append(found, volume.Snapshot{ID: *f.ID, Created: old.info.ModTime()})
+		}
+		return err
+	})
+	return found, err
+}
+
+// lister is a page of anything.
+type lister interface {
+	full() bool
+	add(ctx context.Context, s *share, after string) error
+}
+
+// list adds to a page what comes after token, location by location.
+func (m *Manager) list(ctx context.Context, op string, locations []volume.Location, token string, page lister) error {
+	slices.SortFunc(locations, func(a, b volume.Location) int { return strings.Compare(a.String(), b.String()) })
+	from, err := parseToken(token, locations)
+	if err != nil {
+		return err
+	}
 	for _, l := range locations {
 		if page.full() || l.String() < from.location {
 			continue
@@ -58,33 +142,34 @@ func (m *Manager) List(ctx context.Context, token string, max int) (volumes []vo
 		if l.String() == from.location {
 			after = from.file
 		}
-		if err := m.on(ctx, "list", l, nil, func(s *share) error { return page.add(ctx, s, after) }); err != nil {
-			return nil, "", err
+		if err := m.on(ctx, op, l, nil, func(s *share) error { return page.add(ctx, s, after) }); err != nil {
+			return err
 		}
 	}
-	volumes, next = page.cut()
-	return volumes, next, nil
+	return nil
 }
 
-// page collects volumes up to one more than asked for, which tells whether there is a next page.
-type page struct {
-	max     int
-	volumes []volume.Volume
-	at      []position
+// page collects what has record files in dir, up to one more than asked for, which tells whether there is a next page.
+type page[T any] struct {
+	dir   string
+	max   int
+	read  func(s *share, ctx context.Context, key string) (item T, ok bool, err error)
+	items []T
+	at    []position
 }
 
-func (p *page) full() bool { return p.max > 0 && len(p.volumes) > p.max }
+func (p *page[T]) full() bool { return p.max > 0 && len(p.items) > p.max }
 
-func (p *page) cut() (volumes []volume.Volume, next string) {
+func (p *page[T]) cut() (items []T, next string) {
 	if !p.full() {
-		return p.volumes, ""
+		return p.items, ""
 	}
-	return p.volumes[:p.max], p.at[p.max-1].token()
+	return p.items[:p.max], p.at[p.max-1].token()
 }
 
 // add reads the records of one share that come after a file, only as many as the page needs.
-func (p *page) add(ctx context.Context, s *share, after string) error {
-	infos, err := s.fs.ReadDir(ctx, volumesDir)
+func (p *page[T]) add(ctx context.Context, s *share, after string) error {
+	infos, err := s.fs.ReadDir(ctx, p.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -101,9 +186,9 @@ func (p *page) add(ctx context.Context, s *share, after string) error {
 	for len(files) > 0 && !p.full() {
 		n := min(len(files), readers)
 		if p.max > 0 {
-			n = min(n, p.max+1-len(p.volumes))
+			n = min(n, p.max+1-len(p.items))
 		}
-		if err := p.read(ctx, s, files[:n]); err != nil {
+		if err := p.readAll(ctx, s, files[:n]); err != nil {
 			return err
 		}
 		files = files[n:]
@@ -111,14 +196,14 @@ func (p *page) add(ctx context.Context, s *share, after string) error {
 	return nil
 }
 
-// read adds the volumes of some record files. A record that has gone meanwhile or is torn is no volume.
-func (p *page) read(ctx context.Context, s *share, files []string) error {
-	records := make([]volume.Record, len(files))
-	found := make([]recordState, len(files))
+// readAll adds what some record files stand for. A record that has gone meanwhile or is torn is nothing.
+func (p *page[T]) readAll(ctx context.Context, s *share, files []string) error {
+	items := make([]T, len(files))
+	ok := make([]bool, len(files))
 	calls := make([]func() error, len(files))
 	for i, file := range files {
 		calls[i] = func() (err error) {
-			records[i], found[i], err = s.readRecord(ctx, strings.TrimSuffix(file, recordSuffix))
+			items[i], ok[i], err = p.read(s, ctx, strings.TrimSuffix(file, recordSuffix))
 			if errors.Is(kindOf(err, s.classify), volume.ErrInvalid) {
 				s.log.Warn("passing over what is no record", "location", s.location.String(), "err", err)
 				return nil
@@ -129,9 +214,9 @@ func (p *page) read(ctx context.Context, s *share, files []string) error {
 	if err := together(calls...); err != nil {
 		return err
 	}
-	for i, r := range records {
-		if found[i] == whole {
-			p.volumes = append(p.volumes, volumeOf(r, s.location))
+	for i, item := range items {
+		if ok[i] {
+			p.items = append(p.items, item)
 			p.at = append(p.at, position{s.location.String(), files[i]})
 		}
 	}

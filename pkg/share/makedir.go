@@ -163,6 +163,16 @@ func (s *share) notShare(ctx context.Context, dir volume.Dir) error {
 func (c *creation) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
+	if c.request.Source != nil && c.dropRecord {
+		if err := c.clearStaging(ctx, ofVolume, c.seen.key); err != nil {
+			return err
+		}
+	}
+	if c.dropTree {
+		if err := c.discard(ctx, string(c.record.Dir), stagingName(ofVolume, c.seen.key)); err != nil {
+			return err
+		}
+	}
 	if c.dropDir {
 		if err := c.remove(ctx, string(c.record.Dir)); err != nil {
 			return err
@@ -183,9 +193,9 @@ func (c *creation) undo(ctx context.Context) error {
 	)
 }
 
-func (c *creation) removeIf(ctx context.Context, drop bool, name string) error {
+func (s *share) removeIf(ctx context.Context, drop bool, name string) error {
 	if !drop {
 		return nil
 	}
-	return c.remove(ctx, name)
+	return s.remove(ctx, name)
 }

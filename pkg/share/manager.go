@@ -2,7 +2,6 @@ package share
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,8 +20,9 @@ type Config struct {
 	// Classify names the sentinel of pkg/volume that an error of Open or of an FS means, nil for what it does not
 	// know. Errors of io/fs, of package syscall and of contexts are known without it.
 	Classify func(error) error
-	// Observe is told of each operation when it ends: create, delete, get, list, space, open, and purge, the removal
-	// of one deleted volume's content.
+	// Observe is told of each operation when it ends: create, delete, expand, modify, get, list, space, snapshot, clone
+	// and restore (creations from another volume and from a snapshot), deletesnapshot, listsnapshots, open, and purge, the
+	// removal of one deleted volume's content.
 	Observe     func(op string, d time.Duration, err error)
 	Log         *slog.Logger     // default: nothing is logged
 	Now         func() time.Time // default [time.Now]
@@ -38,6 +38,7 @@ type Manager struct {
 	config Config
 	pool   *pool
 	locks  locks
+	copies copies
 }
 
 // NewManager makes a Manager, which opens shares as they are needed. Close it.
@@ -60,7 +61,9 @@ func NewManager(c Config) *Manager {
 	if c.PurgeDelay <= 0 {
 		c.PurgeDelay = 300 * time.Millisecond
 	}
-	return &Manager{config: c, pool: newPool(c)}
+	m := &Manager{config: c, pool: newPool(c)}
+	m.copies.ctx, m.copies.start = m.pool.ctx, m.pool.begin
+	return m
 }
 
 // Close stops what is done beside calls, which the next Manager goes on with, and closes all shares. Calls that are
@@ -75,6 +78,9 @@ func (m *Manager) Trash() int {
 	}
 	return n
 }
+
+// Copies lists the copies that are being made, oldest first.
+func (m *Manager) Copies() []Copy { return m.copies.list() }
 
 // on runs one operation on the share at l, and explains its error.
 func (m *Manager) on(ctx context.Context, op string, l volume.Location, mountOptions []string, do func(*share) error) (err error) {
@@ -92,21 +98,28 @@ func (m *Manager) on(ctx context.Context, op string, l volume.Location, mountOpt
 }
 
 // Create makes the volume that r asks for, or finds it made by an earlier call. [volume.ErrExists]: a volume of the
-// name has another size, or its directory is somebody else's. After an error that is not [volume.ErrUnavailable],
+// name has another size or source, or its directory is somebody else's. After an error that is not [volume.ErrUnavailable],
 // [volume.ErrBusy] or of the context nothing is left behind.
+//
+// Filling a volume from a source goes on beside calls: one that ends before it answers [volume.ErrBusy], and the next one
+// joins. [volume.ErrNotFound]: there is no such source. [volume.ErrRange]: the source is larger than the volume may be.
+// The directory has the source's mode and owner where the class names none.
 func (m *Manager) Create(ctx context.Context, r volume.Request) (volume.Volume, error) {
 	id, err := r.ID()
 	if err != nil {
 		return volume.Volume{}, err
 	}
-	release, err := m.locks.hold(id)
+	if r.Source != nil {
+		return m.fill(ctx, r, id)
+	}
+	release, err := m.locks.hold(namesOf(id))
 	if err != nil {
 		return volume.Volume{}, err
 	}
 	defer release()
 	var rec volume.Record
 	err = m.on(ctx, "create", id.Location, r.MountOptions, func(s *share) (err error) {
-		rec, err = s.create(ctx, r, id, m.config.Now())
+		rec, err = s.create(ctx, r, id, m.config.Now(), nil)
 		return err
 	})
 	if err != nil {
@@ -123,7 +136,7 @@ func volumeOf(r volume.Record, l volume.Location) volume.Volume {
 // there is no record. A volume that does not exist is no error. [volume.ErrInvalid]: the handle is not of the volume
 // that it names, or its directory is not a volume's; nothing is touched then.
 func (m *Manager) Delete(ctx context.Context, id volume.ID, mountOptions []string) error {
-	release, err := m.locks.hold(id)
+	release, err := m.locks.holdUnused(namesOf(id))
 	if err != nil {
 		return err
 	}
@@ -157,6 +170,10 @@ func (s state) holds(id volume.ID) error {
 		return fmt.Errorf("%w: %q of volume %q is %s and not a directory", volume.ErrNotFound, id.Dir, id.Name(), typeName(s.info))
 	case s.others():
 		return fmt.Errorf("%w: directory %q is that of volume %q, not of %q", volume.ErrNotFound, id.Dir, s.owner, id.Name())
+	case s.found == whole && s.record.Retained:
+		return fmt.Errorf("%w: volume %q was deleted, and its directory %q kept", volume.ErrNotFound, id.Name(), id.Dir)
+	case s.found == whole && s.record.Source != "" && s.record.Copy == "":
+		return fmt.Errorf("%w: volume %q is not yet filled from its source", volume.ErrNotFound, id.Name())
 	case s.found == whole && s.record.Dir != id.Dir:
 		return fmt.Errorf("%w: volume %q has the directory %q, not %q", volume.ErrNotFound, id.Name(), s.record.Dir, id.Dir)
 	}
@@ -167,11 +184,16 @@ func (s state) holds(id volume.ID) error {
 func (m *Manager) Space(ctx context.Context, l volume.Location) (volume.Space, error) {
 	var space volume.Space
 	err := m.on(ctx, "space", l, nil, func(s *share) (err error) {
-		space.Total, _, space.Available, err = s.fs.Space(ctx)
-		if errors.Is(err, context.Canceled) || err == nil {
-			return err
-		}
-		return fmt.Errorf("asking for the free space: %w", err)
+		space, err = s.space(ctx)
+		return err
 	})
 	return space, err
+}
+
+func (s *share) space(ctx context.Context) (space volume.Space, err error) {
+	space.Total, _, space.Available, err = s.fs.Space(ctx)
+	if err != nil {
+		return volume.Space{}, fmt.Errorf("asking for the free space: %w", err)
+	}
+	return space, nil
 }

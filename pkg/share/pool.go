@@ -18,6 +18,7 @@ type share struct {
 	fs       FS
 	layout   layout
 	purger   purger
+	copying  chan struct{} // holds one for each copy that runs
 	classify func(error) error
 	observe  func(op string, d time.Duration, err error)
 	log      *slog.Logger
@@ -126,11 +127,12 @@ func (p *pool) open(s *slot, l volume.Location, mountOptions []string) {
 	close(s.ready)
 	p.mu.Unlock()
 	opened.purger.wake()
+	p.begin(func() { opened.tidy(p.ctx) })
 }
 
 func (p *pool) newShare(l volume.Location, fsys FS) *share {
 	c := p.config
-	s := &share{location: l, fs: fsys, purgeDelay: c.PurgeDelay, classify: c.Classify, observe: c.Observe, log: c.Log}
+	s := &share{location: l, fs: fsys, copying: make(chan struct{}, maxCopies), purgeDelay: c.PurgeDelay, classify: c.Classify, observe: c.Observe, log: c.Log}
 	s.purger = purger{share: s, ctx: p.ctx, start: p.task, kick: make(chan struct{}, 1)}
 	return s
 }
@@ -144,12 +146,16 @@ func (p *pool) openError(err error) error {
 }
 
 // task runs a purger, unless the pool is closing.
-func (p *pool) task(run func()) {
+func (p *pool) task(run func()) { p.begin(run) }
+
+// begin runs something beside calls and answers true, unless the pool is closing.
+func (p *pool) begin(run func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed {
 		p.tasks.Go(run)
 	}
+	return !p.closed
 }
 
 // locations lists every location that was ever used, and those of the configuration.

@@ -142,7 +142,7 @@ func request(name, dir string, policy volume.Policy, adopt bool) volume.Request 
 	if err != nil {
 		panic(err) // the tests' own constants
 	}
-	return volume.Request{Name: name, RequiredBytes: 1 << 20, Class: volume.Class{
+	return volume.Request{Name: name, RequiredBytes: 1 << 20, Changes: volume.Unchanged(), Class: volume.Class{
 		Location: place, Template: template, Policy: policy, Mode: 0o770, UID: -1, GID: -1, Adopt: adopt,
 	}}
 }

@@ -79,7 +79,7 @@ func (s *suite) request(name string, p parameters) volume.Request {
 	}
 	class, err := volume.ParseClass(all, volume.Defaults{})
 	s.must(err)
-	return volume.Request{Name: name, Class: class, RequiredBytes: 1 << 20}
+	return volume.Request{Name: name, Class: class, RequiredBytes: 1 << 20, Changes: volume.Unchanged()}
 }
 
 func (s *suite) make(name string, p parameters) volume.Volume {

@@ -1,0 +1,151 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+const (
+	maxCopies   = 4                // of one share that run at once; each has many requests in flight
+	stallAfter  = 15 * time.Minute // without any progress a copy is given up, for a retry to begin anew
+	keepFailure = 10 * time.Minute // for the caller that comes again to hear of it
+)
+
+// Copy is a copy that is being made beside calls.
+type Copy struct {
+	Location     volume.Location
+	Op           string    // clone, restore or snapshot
+	Name         string    // of the volume or the snapshot that is being made
+	Began        time.Time // of the operation; it may be waiting for other copies first
+	Files, Bytes int64     // copied so far
+	// TotalFiles and TotalBytes are what the source holds; 0 while that is not known.
+	TotalFiles, TotalBytes int64
+}
+
+// copies runs what copies trees, beside the calls that ask for it: a copy outlives its caller, and the caller that comes
+// again joins it.
+type copies struct {
+	ctx   context.Context       // ends with the pool
+	start func(run func()) bool // starts a goroutine that the pool waits for; false: the pool is closing
+	jobs  map[jobKey]*job
+	mu    sync.Mutex
+}
+
+// jobKey names what is being made.
+type jobKey struct {
+	location volume.Location
+	kind     kind
+	name     string
+}
+
+// made is what a job has made: one of the two.
+type made struct {
+	volume   volume.Volume
+	snapshot volume.Snapshot
+}
+
+type job struct {
+	done     chan struct{} // closed when made and err are set
+	made     made
+	err      error
+	ended    time.Time
+	progress *progress
+}
+
+// join runs do under key, or waits for the one that runs, until the context ends. Only the caller that began it may trust
+// what it made: another may have asked for something else, and asks once more. The error of a job whose caller had gone
+// is told to the next one.
+func (c *copies) join(ctx context.Context, key jobKey, p *progress, do func(ctx context.Context) (made, error)) (m made, began bool, err error) {
+	j, began := c.enter(key, p, do)
+	if j == nil {
+		return made{}, false, fmt.Errorf("%w: this process is shutting down", volume.ErrUnavailable)
+	}
+	ctx, cancel := answerInTime(ctx)
+	defer cancel()
+	select {
+	case <-j.done:
+	case <-ctx.Done():
+		select {
+		case <-j.done:
+		default:
+			return made{}, began, fmt.Errorf("%w: %s", volume.ErrBusy, j.progress)
+		}
+	}
+	c.take(key, j)
+	if errors.Is(j.err, context.Canceled) {
+		return made{}, began, fmt.Errorf("%w: this process is shutting down: %v", volume.ErrUnavailable, j.err)
+	}
+	return j.made, began, j.err
+}
+
+// answerInTime ends a little before ctx does, so that the answer still reaches a caller at the other end of a socket.
+func answerInTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(time.Second, time.Until(deadline)/10)))
+}
+
+// enter answers the job under key; nil when there is none and none may begin.
+func (c *copies) enter(key jobKey, p *progress, do func(ctx context.Context) (made, error)) (j *job, began bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k, old := range c.jobs {
+		if !old.ended.IsZero() && time.Since(old.ended) > keepFailure {
+			delete(c.jobs, k)
+		}
+	}
+	if j = c.jobs[key]; j != nil {
+		return j, false
+	}
+	j = &job{done: make(chan struct{}), progress: p}
+	if !c.start(func() { c.run(key, j, do) }) {
+		return nil, false
+	}
+	if c.jobs == nil {
+		c.jobs = map[jobKey]*job{}
+	}
+	c.jobs[key] = j
+	return j, true
+}
+
+func (c *copies) run(key jobKey, j *job, do func(ctx context.Context) (made, error)) {
+	j.made, j.err = do(c.ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	j.ended = time.Now()
+	if j.err == nil {
+		delete(c.jobs, key) // what was made is there to be found
+	}
+	close(j.done)
+}
+
+// take ends a failed job that somebody has heard of.
+func (c *copies) take(key jobKey, j *job) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.jobs[key] == j {
+		delete(c.jobs, key)
+	}
+}
+
+// list describes the copies that are running, oldest first.
+func (c *copies) list() []Copy {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []Copy
+	for key, j := range c.jobs {
+		if j.ended.IsZero() {
+			all = append(all, j.progress.describe(key))
+		}
+	}
+	sort.Slice(all, func(i, k int) bool { return all[i].Began.Before(all[k].Began) })
+	return all
+}

@@ -1,0 +1,112 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// Expand makes the volume at least requiredBytes large, which changes its record and nothing else: no volume is held to
+// its size. It never shrinks one. A volume without a record, as the predecessors made them, answers the size asked for.
+// [volume.ErrNotFound]: there is no such volume. [volume.ErrRange]: it is larger than limitBytes (0: no limit) already.
+func (m *Manager) Expand(ctx context.Context, id volume.ID, requiredBytes, limitBytes int64) (volume.Volume, error) {
+	if limitBytes > 0 && requiredBytes > limitBytes {
+		return volume.Volume{}, fmt.Errorf("%w: at least %d bytes and at most %d are asked for", volume.ErrInvalid, requiredBytes, limitBytes)
+	}
+	var rec volume.Record
+	err := m.change(ctx, "expand", id, func(r volume.Record) (volume.Record, error) {
+		r.CapacityBytes = max(r.CapacityBytes, requiredBytes)
+		if limitBytes > 0 && r.CapacityBytes > limitBytes {
+			return r, fmt.Errorf("%w: volume %q has %d bytes, and volumes do not shrink to %d", volume.ErrRange, id.Name(), r.CapacityBytes, limitBytes)
+		}
+		rec = r
+		return r, nil
+	}, nil)
+	if err != nil {
+		return volume.Volume{}, err
+	}
+	return volume.Volume{ID: id, CapacityBytes: rec.CapacityBytes, Created: rec.Created}, nil
+}
+
+// Modify makes of the volume what c says: its record, and the mode and owner of its directory. A volume without a
+// record can only change the latter: its policy is in its handle.
+func (m *Manager) Modify(ctx context.Context, id volume.ID, c volume.Changes) error {
+	return m.change(ctx, "modify", id, func(r volume.Record) (volume.Record, error) {
+		if r.Version == 0 && (c.Policy != "" || c.ArchiveRetention != nil) {
+			return r, fmt.Errorf("%w: volume %q has no record on the share, so its policy is what its handle says and cannot change", volume.ErrInvalid, id.Name())
+		}
+		if c.Policy != "" && c.Policy != r.Policy {
+			if r.HandlePolicy == "" {
+				r.HandlePolicy = r.Policy
+			}
+			r.Policy = c.Policy
+		}
+		if c.ArchiveRetention != nil {
+			r.ArchiveRetention = *c.ArchiveRetention
+		}
+		return r, nil
+	}, func(s *share) error { return s.changeDir(ctx, string(id.Dir), c.Mode, c.UID, c.GID) })
+}
+
+// change gives a volume the record that edit makes of its own, and then does the rest, if there is any. edit gets an
+// empty record where there is none, and what it makes of it is not kept.
+func (m *Manager) change(ctx context.Context, op string, id volume.ID, edit func(volume.Record) (volume.Record, error), rest func(*share) error) error {
+	release, err := m.locks.hold(namesOf(id))
+	if err != nil {
+		return err
+	}
+	defer release()
+	return m.on(ctx, op, id.Location, nil, func(s *share) error {
+		var err error
+		for range creationAttempts {
+			if err = s.edit(ctx, id, edit); !errors.Is(err, errChanged) {
+				break
+			}
+		}
+		if err == nil && rest != nil {
+			err = rest(s)
+		}
+		return err
+	})
+}
+
+// edit rewrites the record of the volume with handle id if edit changes it.
+func (s *share) edit(ctx context.Context, id volume.ID, edit func(volume.Record) (volume.Record, error)) error {
+	if err := s.layout.ensure(ctx, s.fs); err != nil {
+		return err
+	}
+	st, err := s.look(ctx, id.Name(), id.Dir)
+	if err == nil {
+		err = st.holds(id)
+	}
+	if err != nil {
+		return err
+	}
+	if st.found == whole && !st.ours() {
+		return fmt.Errorf("%w: volume %q is being deleted", volume.ErrNotFound, id.Name())
+	}
+	changed, err := edit(st.record)
+	if err != nil || st.found != whole || changed == st.record {
+		return err
+	}
+	return s.rewrite(ctx, changed)
+}
+
+// changeDir sets owner and mode of a directory where they are given (not -1, not nil). The owner comes first: a server
+// takes setuid and setgid away from what changes hands.
+func (s *share) changeDir(ctx context.Context, dir string, mode *fs.FileMode, uid, gid int) error {
+	if uid >= 0 || gid >= 0 {
+		if err := s.fs.Chown(ctx, dir, uid, gid); err != nil {
+			return fmt.Errorf("changing the owner of directory %q: %w", dir, err)
+		}
+	}
+	if mode != nil {
+		if err := s.fs.Chmod(ctx, dir, *mode); err != nil {
+			return fmt.Errorf("changing the mode of directory %q: %w", dir, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,334 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// fill makes a volume that r wants filled from a source. The copying goes on beside calls, as that of a snapshot does.
+func (m *Manager) fill(ctx context.Context, r volume.Request, id volume.ID) (volume.Volume, error) {
+	op, from := "clone", volume.Location{}
+	switch {
+	case r.Source.Snapshot != nil:
+		op, from = "restore", r.Source.Snapshot.Location
+	default:
+		from = r.Source.Volume.Location
+	}
+	if from != id.Location {
+		return volume.Volume{}, fmt.Errorf("%w: the source is on %s and the volume would be on %s: a copy stays on its share, so use a class with that server and share",
+			volume.ErrInvalid, from, id.Location)
+	}
+	key := jobKey{id.Location, ofVolume, id.Name()}
+	for {
+		p := newProgress(op)
+		made, began, err := m.copies.join(ctx, key, p, func(ctx context.Context) (made, error) { return m.filled(ctx, r, id, p) })
+		if err != nil || began {
+			return made.volume, err
+		}
+	}
+}
+
+func (m *Manager) filled(ctx context.Context, r volume.Request, id volume.ID, p *progress) (made, error) {
+	release, err := m.locks.hold(namesOf(id))
+	if err != nil {
+		return made{}, err
+	}
+	defer release()
+	released, err := m.locks.use(namesOfSource(*r.Source))
+	if err != nil {
+		return made{}, err
+	}
+	defer released()
+	var rec volume.Record
+	err = m.on(ctx, p.op, id.Location, r.MountOptions, func(s *share) (err error) {
+		rec, err = s.create(ctx, r, id, m.config.Now(), p)
+		return err
+	})
+	if err != nil {
+		return made{}, err
+	}
+	return made{volume: volumeOf(rec, id.Location)}, nil
+}
+
+// filled says whether a volume that has a source holds it: its verified copy has left staging, and its directory is there.
+func (s *share) filled(ctx context.Context, r volume.Record) (bool, error) {
+	if r.Copy == "" {
+		return false, nil
+	}
+	var staged, dir fs.FileInfo
+	err := together(
+		func() (err error) { staged, err = s.lstat(ctx, stagingDir+"/"+r.Copy); return err },
+		func() (err error) { dir, err = s.lstat(ctx, string(r.Dir)); return err },
+	)
+	return staged == nil && dir != nil && dir.IsDir(), err
+}
+
+// origin is the source of a volume as it was when the volume was begun.
+type origin struct {
+	path     string // of its tree, on the share
+	bytes    int64  // what the volume must at least hold
+	volume   state
+	snapshot snapshotState
+}
+
+// origin looks at the source of a volume.
+func (s *share) origin(ctx context.Context, source volume.Source) (o origin, err error) {
+	if id := source.Volume; id != nil {
+		if o.volume, err = s.look(ctx, id.Name(), id.Dir); err != nil {
+			return o, err
+		}
+		o.path, o.bytes = string(id.Dir), o.volume.record.CapacityBytes
+		return o, o.volume.holds(*id)
+	}
+	id := source.Snapshot
+	if o.snapshot, err = s.lookAtSnapshot(ctx, id.Name); err != nil {
+		return o, err
+	}
+	if !o.snapshot.complete() || o.snapshot.record.ID(s.location) != *id {
+		return o, fmt.Errorf("%w: there is no snapshot %q of volume %q", volume.ErrNotFound, id.Name, id.Source)
+	}
+	o.path, o.bytes = snapshotPath(o.snapshot.key), o.snapshot.record.SizeBytes
+	return o, nil
+}
+
+// unchanged says why the source is no more what it was.
+func (s *share) unchanged(ctx context.Context, source volume.Source, was origin) error {
+	is, err := s.origin(ctx, source)
+	if err != nil {
+		return err
+	}
+	if source.Volume != nil {
+		return is.volume.stillHolds(was.volume, *source.Volume)
+	}
+	if !sameSnapshot(is.snapshot.record, was.snapshot.record) {
+		return fmt.Errorf("%w: snapshot %q was deleted while it was copied", volume.ErrNotFound, source.Snapshot.Name)
+	}
+	return nil
+}
+
+// handle is what a record says of a source.
+func handle(s *volume.Source) string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Snapshot != nil:
+		return s.Snapshot.String()
+	}
+	return s.Volume.String()
+}
+
+// copyDir makes the volume's directory of its source: a copy in staging, its name in the record, the move into place. A
+// crash between these leaves a record from which the next try knows which of them is next.
+func (c *creation) copyDir(ctx context.Context) error {
+	if err := c.checkSource(); err != nil {
+		return err
+	}
+	t := transfer{share: c.share, kind: ofVolume, key: c.seen.key, from: c.origin.path, wanted: c.wanted, progress: c.progress}
+	staged, err := t.run(ctx)
+	if err != nil {
+		return err
+	}
+	class := c.request.Class
+	mode := &class.Mode
+	if !class.ModeGiven {
+		mode = nil // the source's, as is the owner
+	}
+	err = c.changeDir(ctx, stagingDir+"/"+staged, mode, class.UID, class.GID)
+	if err == nil {
+		r := c.record
+		r.Copy = staged
+		if err = c.rewrite(ctx, r); err == nil {
+			c.record = r
+			return c.place(ctx)
+		}
+	}
+	t.abandon(ctx, staged)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errChanged) || errors.Is(err, volume.ErrNotFound) {
+		err = fmt.Errorf("%w: somebody else makes or deletes volume %q: %v", volume.ErrUnavailable, c.record.Name, err)
+	}
+	return err
+}
+
+// checkSource refuses a source that is not there, or that does not fit.
+func (c *creation) checkSource() error {
+	if c.originErr != nil {
+		return c.originErr
+	}
+	if has := c.record.CapacityBytes; has < c.origin.bytes {
+		return fmt.Errorf("%w: %d bytes are asked for, the source of volume %q has %d", volume.ErrRange, has, c.record.Name, c.origin.bytes)
+	}
+	return nil
+}
+
+// wanted looks whether the volume is still to be made here, and whether its source is still what it was.
+func (c *creation) wanted(ctx context.Context) error {
+	err := together(func() error { return c.unchanged(ctx, *c.request.Source, c.origin) }, func() error { return c.stillOurs(ctx) })
+	if err != nil {
+		return err
+	}
+	info, err := c.lstat(ctx, string(c.record.Dir))
+	if err == nil && info != nil {
+		err = c.appeared()
+	}
+	return err
+}
+
+// stillOurs looks whether record and reservation are as we left them.
+func (c *creation) stillOurs(ctx context.Context) error {
+	r, found, err := c.readRecord(ctx, c.seen.key)
+	if err != nil {
+		return err
+	}
+	owner, err := c.reservedFor(ctx, c.record.Dir)
+	if err != nil {
+		return err
+	}
+	if found != whole || owner != c.seen.key || r.Dir != c.record.Dir || r.Copy != c.record.Copy || !r.Created.Equal(c.record.Created) {
+		return fmt.Errorf("%w: volume %q is no longer to be made: somebody deleted it", volume.ErrBusy, c.record.Name)
+	}
+	return nil
+}
+
+// place moves the copy that the record names to the volume's directory.
+func (c *creation) place(ctx context.Context) error {
+	staged, dir := stagingDir+"/"+c.record.Copy, string(c.record.Dir)
+	for range creationAttempts {
+		err := c.fs.Rename(ctx, staged, dir)
+		switch {
+		case err == nil:
+			c.dropTree = true
+			return c.confirmPlace(ctx)
+		case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR):
+			return c.appeared()
+		case !errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("moving the copy to %q: %w", dir, err)
+		}
+		info, looked := c.lstat(ctx, staged)
+		switch {
+		case looked != nil:
+			return looked
+		case info == nil:
+			return fmt.Errorf("%w: somebody else makes or deletes volume %q: %w", volume.ErrUnavailable, c.record.Name, err)
+		}
+		if err := c.makeParents(ctx); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: somebody else keeps removing the directory above %q", volume.ErrBusy, dir)
+}
+
+// confirmPlace looks for a volume above, and whether another process deleted this one just before it came into place:
+// nobody would ever remove it then.
+func (c *creation) confirmPlace(ctx context.Context) error {
+	var gone error
+	err := together(
+		func() error { return c.checkAbove(ctx) },
+		func() error { gone = c.stillOurs(ctx); return nil },
+	)
+	if err == nil && errors.Is(gone, volume.ErrBusy) {
+		if err := c.discard(ctx, string(c.record.Dir), stagingName(ofVolume, c.seen.key)); err != nil {
+			return err
+		}
+	}
+	if err == nil {
+		err = gone
+	}
+	return err
+}
+
+// resumeFilled completes a volume with a source that an earlier call began, or finds it complete.
+func (c *creation) resumeFilled(ctx context.Context) error {
+	c.dropRecord, c.dropLink = true, true // what follows is refused for good only if there is no volume
+	if c.seen.above != "" {
+		return c.nested(c.seen.above)
+	}
+	if c.record.Copy == "" {
+		if c.seen.info != nil {
+			return c.appeared()
+		}
+		return c.copyDir(ctx)
+	}
+	staged, err := c.lstat(ctx, stagingDir+"/"+c.record.Copy)
+	switch {
+	case err != nil:
+		return err
+	case staged != nil && c.seen.info != nil:
+		return c.appeared()
+	case staged != nil:
+		return c.place(ctx)
+	case c.seen.info == nil: // somebody took the directory away
+		return c.copyDir(ctx)
+	case !c.seen.info.IsDir():
+		c.dropRecord, c.dropLink = false, false
+		return fmt.Errorf("%w: directory %q of volume %q is now %s: somebody replaced it; move it away",
+			volume.ErrExists, c.record.Dir, c.record.Name, typeName(c.seen.info))
+	}
+	return nil
+}
+
+// stopFilling ends the filling of a volume that is to be deleted, and finds out whether what has its directory's name is
+// the volume's: it is once the copy that the record names has left staging for it. Moving the copy to the trash decides
+// between us and a process that still makes the volume: only one of the two finds it there.
+func (d *deletion) stopFilling(ctx context.Context) error {
+	r := d.seen.record
+	for range creationAttempts {
+		if r.Source == "" {
+			return nil
+		}
+		if r.Copy != "" {
+			return d.stopPlacing(ctx, r)
+		}
+		if err := d.clearStaging(ctx, ofVolume, d.seen.key); err != nil {
+			return err
+		}
+		again, found, err := d.readRecord(ctx, d.seen.key)
+		if err != nil {
+			return err
+		}
+		if found != whole || again.Copy == "" {
+			d.seen.info = nil // whatever it is, it is not the volume's
+			return nil
+		}
+		r = again
+	}
+	return fmt.Errorf("%w: somebody else keeps making volume %q", volume.ErrBusy, r.Name)
+}
+
+// stopPlacing takes the copy that the record names away, unless it has become the directory already.
+func (d *deletion) stopPlacing(ctx context.Context, r volume.Record) error {
+	staged, err := d.lstat(ctx, stagingDir+"/"+r.Copy)
+	if err != nil {
+		return err
+	}
+	placed := staged == nil
+	if !placed {
+		name := r.Copy
+		r.Copy = ""
+		if err := d.rewrite(ctx, r); err != nil && !errors.Is(err, volume.ErrNotFound) {
+			return err
+		}
+		err := d.fs.Rename(ctx, stagingDir+"/"+name, trashDir+"/"+name)
+		placed = errors.Is(err, fs.ErrNotExist)
+		if placed {
+			if there, err := d.lstat(ctx, stagingDir+"/"+name); err != nil || there != nil {
+				d.layout.forget() // it is the trash that is missing
+				return fmt.Errorf("%w: moving the copy %q to the trash", volume.ErrUnavailable, name)
+			}
+		}
+		if err != nil && !placed {
+			return fmt.Errorf("moving the copy %q to the trash: %w", name, err)
+		}
+		d.purger.wake()
+	}
+	if !placed {
+		d.seen.info = nil
+		return nil
+	}
+	d.seen.info, err = d.lstat(ctx, string(d.id.Dir))
+	return err
+}

@@ -1,0 +1,78 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// tarballSuffixes are what csi-driver-nfs puts behind a snapshot's source, compressed and not.
+var tarballSuffixes = [...]string{".tar.gz", ".tar"}
+
+// tarball is a snapshot of csi-driver-nfs: the file NAME/SOURCE.tar.gz or NAME/SOURCE.tar on the share.
+type tarball struct {
+	path  string      // on the share
+	info  fs.FileInfo // nil: there is none
+	alone bool        // nothing else is in its directory
+}
+
+// findTarball looks for a snapshot of csi-driver-nfs. A directory of that name that belongs to a volume is none.
+func (s *share) findTarball(ctx context.Context, id volume.SnapshotID) (tarball, error) {
+	owner, err := s.reservedFor(ctx, volume.Dir(id.Name))
+	if err != nil || owner != "" {
+		return tarball{}, err
+	}
+	found := tarball{path: id.Name, alone: true}
+	elements := strings.Split(id.Source, "/")
+	for i, e := range elements {
+		infos, err := s.fs.ReadDir(ctx, found.path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(kindOf(err, s.classify), volume.ErrInvalid) {
+			return tarball{}, nil // there is none, or something that is no directory
+		}
+		if err != nil {
+			return tarball{}, fmt.Errorf("looking for a snapshot in %q: %w", found.path, err)
+		}
+		found.alone = found.alone && len(infos) == 1
+		info := pick(infos, e, i == len(elements)-1)
+		if info == nil {
+			return tarball{}, nil
+		}
+		found.path += "/" + info.Name()
+		found.info = info
+	}
+	return found, nil
+}
+
+// pick finds the directory of an element, or its tarball where it is the last one.
+func pick(infos []fs.FileInfo, element string, last bool) fs.FileInfo {
+	for _, info := range infos {
+		if !last && info.IsDir() && info.Name() == element {
+			return info
+		}
+		for _, suffix := range tarballSuffixes {
+			if last && info.Mode().IsRegular() && info.Name() == element+suffix {
+				return info
+			}
+		}
+	}
+	return nil
+}
+
+// deleteTarball moves the directory of a snapshot of csi-driver-nfs into the trash, if it holds that and nothing else.
+func (s *share) deleteTarball(ctx context.Context, id volume.SnapshotID) error {
+	found, err := s.findTarball(ctx, id)
+	if err != nil || found.info == nil {
+		return err
+	}
+	if !found.alone {
+		return fmt.Errorf("%w: directory %q holds more than the snapshot %q: nothing is deleted; move the rest away", volume.ErrInvalid, id.Name, found.path)
+	}
+	if err := s.layout.ensure(ctx, s.fs); err != nil {
+		return err
+	}
+	return s.discard(ctx, id.Name, stagingName(ofSnapshot, snapshotKey(id.Name)))
+}

@@ -1,0 +1,125 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// transfer copies one tree into staging, for a volume or a snapshot that has its record already.
+type transfer struct {
+	*share
+	kind kind
+	key  string
+	from string // on the share
+	// wanted says why the copy is of no use any more: its source or its record has gone. A copy from which things are
+	// removed meanwhile is made without them, so that only this tells a whole one from one of a source that was deleted.
+	wanted   func(ctx context.Context) error
+	progress *progress
+}
+
+// run answers the name in staging of a copy that is whole and verified. After an error there is none, or it is left to
+// the next try.
+func (t *transfer) run(ctx context.Context) (staged string, err error) {
+	if err := t.clearStaging(ctx, t.kind, t.key); err != nil {
+		return "", err
+	}
+	t.progress.now("waiting for other copies on this share")
+	select {
+	case t.copying <- struct{}{}:
+		defer func() { <-t.copying }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	if err := t.wanted(ctx); err != nil {
+		return "", err
+	}
+	t.progress.now("copying")
+	staged = stagingName(t.kind, t.key)
+	err = t.copy(ctx, stagingDir+"/"+staged)
+	if err == nil {
+		t.progress.now("moving the copy into place")
+		err = t.wanted(ctx)
+	}
+	if err != nil {
+		t.abandon(ctx, staged)
+		return "", err
+	}
+	return staged, nil
+}
+
+// copy makes the copy; it is given up when it makes no progress.
+func (t *transfer) copy(ctx context.Context, to string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stalled := time.AfterFunc(stallAfter, func() {
+		cancel(fmt.Errorf("%w: the copy has made no progress for %v", volume.ErrUnavailable, stallAfter))
+	})
+	defer stalled.Stop()
+	counted := make(chan struct{})
+	counting, enough := context.WithCancel(ctx)
+	go func() { defer close(counted); t.count(counting) }()
+	defer func() { enough(); <-counted }()
+	err := t.fs.CopyTree(ctx, t.from, to, func(files, bytes int64) {
+		stalled.Reset(stallAfter)
+		t.progress.copied(files, bytes)
+	})
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, volume.ErrUnavailable) {
+		return cause
+	}
+	return t.explain(ctx, err)
+}
+
+// explain tells what a missing file means: the source has gone, or another process has cleared staging.
+func (t *transfer) explain(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("copying %q: %w", t.from, err)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if gone := t.wanted(ctx); gone != nil {
+		return gone
+	}
+	t.layout.forget()
+	return fmt.Errorf("%w: %w", volume.ErrUnavailable, err)
+}
+
+// abandon takes away a copy that failed, if it can: else the next try does.
+func (t *transfer) abandon(ctx context.Context, staged string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if err := t.discard(ctx, stagingDir+"/"+staged, staged); err != nil {
+		t.log.Debug("leaving a copy that failed to the next try", "location", t.location.String(), "staged", staged, "err", err)
+	}
+}
+
+// count finds out how much there is to copy, beside the copying. It is for the progress alone: what cannot be read counts
+// nothing, and when it is cut short there is no total.
+func (t *transfer) count(ctx context.Context) {
+	var files, bytes int64
+	left := []string{t.from}
+	for len(left) > 0 {
+		dir := left[len(left)-1]
+		left = left[:len(left)-1]
+		infos, err := t.fs.ReadDir(ctx, dir)
+		if ctx.Err() != nil || err != nil {
+			return
+		}
+		files++
+		for _, info := range infos {
+			if info.IsDir() {
+				left = append(left, dir+"/"+info.Name())
+				continue
+			}
+			files++
+			bytes += info.Size()
+		}
+	}
+	t.progress.total(files, bytes)
+}
