@@ -30,7 +30,7 @@ func open(t *testing.T, c nfs.Config) *nfs.FS {
 	return f
 }
 
-var versions = []nfs.Version{nfs.V42, nfs.V41, nfs.V3}
+var versions = []nfs.Version{nfs.V42, nfs.V41, nfs.V40, nfs.V3}
 
 // TestEnvironment runs against the servers of NFS_TEST_SERVER, of which there may be none.
 func TestEnvironment(t *testing.T) {

@@ -18,6 +18,7 @@ func TestCutConnections(t *testing.T) {
 	configs := map[string]nfs.Config{
 		"ganesha v4.2": {Server: g.Host, Export: g.Export, Versions: []nfs.Version{nfs.V42}, Dial: g.Dial},
 		"ganesha v4.1": {Server: g.Host, Export: g.Export, Versions: []nfs.Version{nfs.V41}, Dial: g.Dial},
+		"ganesha v4.0": {Server: g.Host, Export: g.Export, Versions: []nfs.Version{nfs.V40}, Dial: g.Dial},
 		"ganesha v3":   {Server: g.Host, Export: g.Export, Versions: []nfs.Version{nfs.V3}, Dial: g.Dial},
 		"go-nfs v3": {Server: gonfs.Host, Export: gonfs.Export, Port: gonfs.Port, MountPort: gonfs.Port,
 			Versions: []nfs.Version{nfs.V3}},

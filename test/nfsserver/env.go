@@ -9,10 +9,10 @@ import (
 // External is an export of a server that the environment names, such as the kernel's in a guest.
 type External struct {
 	Host, Export string
-	Version      string // "3", "4.1", "4.2", or "" to negotiate
+	Version      string // "3", "4.0", "4.1", "4.2", or "" to negotiate
 }
 
-// Variable names an external server: host:/export[,vers=3|4.1|4.2], several separated by spaces; or the host alone, as
+// Variable names an external server: host:/export[,vers=3|4.0|4.1|4.2], several separated by spaces; or the host alone, as
 // test/guest does, with paths in other variables.
 const Variable = "NFS_TEST_SERVER"
 
@@ -22,8 +22,8 @@ var guestExports = []struct {
 	variable string
 	versions []string
 }{
-	{"NFS_TEST_EXPORT", []string{"3", "4.1", "4.2"}},
-	{"NFS_TEST_EXPORT_SQUASH", []string{"3", "4.1", "4.2"}},
+	{"NFS_TEST_EXPORT", []string{"3", "4.0", "4.1", "4.2"}},
+	{"NFS_TEST_EXPORT_SQUASH", []string{"3", "4.0", "4.1", "4.2"}},
 	{"NFS_TEST_EXPORT_EXT4", []string{"4.2"}},
 }
 
@@ -39,7 +39,7 @@ func FromEnv() ([]External, error) {
 		host, export, _ := strings.Cut(source, ":/")
 		version := strings.TrimPrefix(options, "vers=")
 		if host == "" || options != "" && version == options {
-			return nil, fmt.Errorf("%s: %q is not host:/export[,vers=3|4.1|4.2]", Variable, field)
+			return nil, fmt.Errorf("%s: %q is not host:/export[,vers=3|4.0|4.1|4.2]", Variable, field)
 		}
 		servers = append(servers, External{Host: strings.Trim(host, "[]"), Export: "/" + export, Version: version})
 	}

@@ -13,7 +13,7 @@ func TestFromEnv(t *testing.T) {
 		"host:/exp,vers=4.1":     {{"host", "/exp", "4.1"}},
 		"[::1]:/a ::1:/b,vers=3": {{"::1", "/a", ""}, {"::1", "/b", "3"}},
 		"127.0.0.1": {
-			{"127.0.0.1", "/exports/open", "3"}, {"127.0.0.1", "/exports/open", "4.1"}, {"127.0.0.1", "/exports/open", "4.2"},
+			{"127.0.0.1", "/exports/open", "3"}, {"127.0.0.1", "/exports/open", "4.0"}, {"127.0.0.1", "/exports/open", "4.1"}, {"127.0.0.1", "/exports/open", "4.2"},
 		},
 	} {
 		t.Setenv(Variable, value)

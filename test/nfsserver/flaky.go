@@ -17,8 +17,8 @@ type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 type Flaky struct {
 	Dial Dial
 	Mean int // bytes that a connection carries
-	// Orderly lets the server finish what it was sent before the client sees the connection break. Version 3 has no
-	// defence against a request that is carried out after its own repetition.
+	// Orderly lets the server finish what it was sent before the client sees the connection break. Versions 3 and 4.0 have
+	// no defence against a request that is carried out after its own repetition.
 	Orderly bool
 
 	cuts atomic.Int64
