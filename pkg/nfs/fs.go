@@ -25,6 +25,7 @@ type FS struct {
 	version        Version
 	server, export string
 	observe        func(op string, d time.Duration, err error)
+	background     background
 }
 
 // Version is what was negotiated.
@@ -38,8 +39,14 @@ func (f *FS) ActingAs() Credential {
 // Close leaves the server. Calls under way end with an error.
 func (f *FS) Close() error { return f.client.Close() }
 
-// call runs one method on names, of which parsed tells whether they are good.
+// call runs one method on names, of which parsed tells whether they are good. Somebody waits for it.
 func (f *FS) call(ctx context.Context, op string, parsed error, do func() error, names ...string) error {
+	defer f.background.wait()()
+	return f.behind(ctx, op, parsed, do, names...)
+}
+
+// behind is call for work on whole trees, which lets the others go first.
+func (f *FS) behind(ctx context.Context, op string, parsed error, do func() error, names ...string) error {
 	start := time.Now()
 	err := parsed
 	if err == nil {

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
@@ -23,8 +26,10 @@ type grove struct {
 
 	mu       sync.Mutex
 	nodes    map[string]*node
-	squash   bool          // root is nobody
-	refill   string        // this directory gets a new file whenever one is removed from it
+	squash   bool   // root is nobody
+	refill   string // this directory gets a new file whenever one is removed from it
+	stays    string // a name that has this in it cannot be removed
+	readOnly bool
 	noAttr   bool          // listings do not describe entries
 	pause    time.Duration // of each call
 	parent   []uint32      // uids that worked in the tree's parent
@@ -110,19 +115,22 @@ func (g *grove) LookupIn(ctx context.Context, _ *rpc.Credential, dir file.Handle
 	return file.Handle(joined(dir, name)), n.attr, nil
 }
 
-// ReadPage lists at most five entries.
-func (g *grove) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Handle, _ file.Cookie) (file.Page, error) {
+// ReadPage lists at most five entries. A cookie is the number of entries before it, which moves what a removal makes
+// the listing skip.
+func (g *grove) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Handle, from file.Cookie) (file.Page, error) {
 	defer g.enter(ctx)()
 	n, err := g.open(cred, dir)
 	if err != nil {
 		return file.Page{}, err
 	}
 	page := file.Page{EOF: true}
-	for name := range n.children {
+	names := slices.Sorted(maps.Keys(n.children))
+	for _, name := range names[min(int(from.Value), len(names)):] {
 		if len(page.Entries) == 5 {
 			page.EOF = false
 			break
 		}
+		page.Cookie.Value = from.Value + uint64(len(page.Entries)) + 1
 		e := file.Entry{Name: name, Attr: g.nodes[joined(dir, name)].attr, Handle: file.Handle(joined(dir, name))}
 		if g.noAttr {
 			e = file.Entry{Name: name, NoAttr: true}
@@ -141,10 +149,16 @@ func (g *grove) RemoveNames(ctx context.Context, cred *rpc.Credential, dir file.
 	if len(entries) > groveBatch {
 		return 0, fail("REMOVE", status.TooManyOps)
 	}
+	if g.readOnly && dir != "" {
+		return 0, fail("REMOVE", 30)
+	}
 	for i, e := range entries {
 		child := g.nodes[joined(dir, e.Name)]
 		if child == nil {
 			return i, fail("REMOVE", status.NoEnt)
+		}
+		if g.stays != "" && strings.Contains(e.Name, g.stays) {
+			return i, fail("REMOVE", 10046)
 		}
 		if len(child.children) > 0 {
 			return i, fail("REMOVE", status.NotEmpty)
@@ -291,4 +305,105 @@ func TestRemoveAllCanceled(t *testing.T) {
 	if err := g.fs(0).RemoveAll(ctx, "t", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestRemoveAllBusy: what cannot be removed now keeps nothing else, wherever it is, and what keeps it is told.
+func TestRemoveAllBusy(t *testing.T) {
+	for _, noAttr := range []bool{false, true} {
+		g := &grove{stays: ".nfs", noAttr: noAttr}
+		tall(g)
+		want := []string{"", "keep", "t"}
+		for _, dir := range []string{"t/", "t/2/", "t/2/sub/", "t/5/sub/"} {
+			for i := range 7 {
+				name := fmt.Sprint(dir, i, ".nfs")
+				g.plant(0, 0o644, name)
+				want = append(want, name)
+			}
+			want = append(want, strings.TrimSuffix(dir, "/"))
+		}
+		g.plant(0, 0o755, "t/.nfsdir/", "t/.nfsdir/file")
+		want = append(want, "t/5", "t/.nfsdir")
+		var files int64
+		for range 2 {
+			err := g.fs(0).RemoveAll(t.Context(), "t", func(n, _ int64) { files += n })
+			if !errors.Is(err, syscall.EBUSY) || !strings.Contains(err.Error(), "29 names stay") || !strings.Contains(err.Error(), ".nfs") {
+				t.Errorf("got %v", err)
+			}
+		}
+		slices.Sort(want)
+		if got := slices.Sorted(maps.Keys(g.nodes)); !slices.Equal(got, slices.Compact(want)) {
+			t.Errorf("left are %q, want %q", got, want)
+		}
+		if !noAttr && files != 7*2*13+1 {
+			t.Errorf("told of %d files", files)
+		}
+		g.stays = ""
+		if err := g.fs(0).RemoveAll(t.Context(), "t", nil); err != nil || len(g.nodes) != 2 {
+			t.Errorf("in the end: %v, %d left", err, len(g.nodes))
+		}
+	}
+}
+
+// TestRemoveAllWhereNothingWorks: an error that every name would meet ends the walk.
+func TestRemoveAllWhereNothingWorks(t *testing.T) {
+	g := &grove{readOnly: true}
+	tall(g)
+	if err := g.fs(0).RemoveAll(t.Context(), "t", nil); !errors.Is(err, syscall.EROFS) || strings.Contains(err.Error(), "stay") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestBackground: while somebody waits for a call, and for a moment after, few of the background's are made at a time.
+func TestBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b background
+		b.open(16)
+		var inside, most atomic.Int64
+		work := func(calls int) time.Duration {
+			most.Store(0)
+			began := time.Now()
+			var workers sync.WaitGroup
+			for range 16 {
+				workers.Go(func() {
+					for range calls {
+						if err := b.enter(t.Context()); err != nil {
+							t.Error(err)
+						}
+						most.Store(max(most.Load(), inside.Add(1)))
+						time.Sleep(time.Millisecond)
+						inside.Add(-1)
+						b.leave()
+					}
+				})
+			}
+			workers.Wait()
+			return time.Since(began)
+		}
+		if took := work(10); took != 10*time.Millisecond || most.Load() != 16 {
+			t.Errorf("alone: %d at once, %v", most.Load(), took)
+		}
+		end := b.wait()
+		if took := work(1); most.Load() != politeCalls || took > 100*time.Millisecond {
+			t.Errorf("while somebody waits: %d at once, %v", most.Load(), took)
+		}
+		end()
+		if work(1); most.Load() != politeCalls {
+			t.Errorf("just after: %d at once", most.Load())
+		}
+		time.Sleep(politeTime)
+		if took := work(10); took != 10*time.Millisecond {
+			t.Errorf("later: %v", took)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer b.wait()()
+		for range politeCalls {
+			if err := b.enter(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		time.AfterFunc(time.Second, cancel)
+		if err := b.enter(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
 }
