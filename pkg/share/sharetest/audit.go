@@ -14,18 +14,51 @@ import (
 )
 
 // Audit reports in what a share differs from one that holds exactly these volumes, whole, and nothing else of ours:
-// records, reservations and files half made or left behind. It does not look into the trash.
+// records, reservations, snapshots and files half made or left behind. It does not look into the trash.
 func Audit(ctx context.Context, fsys share.FS, volumes ...volume.Volume) error {
-	var records, links []string
+	return AuditAll(ctx, fsys, volumes, nil)
+}
+
+// AuditAll is [Audit] of a share that holds exactly these volumes and these snapshots.
+func AuditAll(ctx context.Context, fsys share.FS, volumes []volume.Volume, snapshots []volume.Snapshot) error {
+	var records, links, taken []string
 	var errs []error
+	for _, s := range snapshots {
+		key := volume.Key(s.ID.Name)
+		taken = append(taken, key, key+".json")
+		errs = append(errs, auditSnapshot(ctx, fsys, s))
+	}
 	for _, v := range volumes {
 		records = append(records, volume.Key(v.ID.Name())+".json")
 		links = append(links, volume.Key(string(v.ID.Dir)))
 		errs = append(errs, auditVolume(ctx, fsys, v))
 	}
 	errs = append(errs, auditNames(ctx, fsys, "volumes", records), auditNames(ctx, fsys, "directories", links),
-		auditNames(ctx, fsys, "staging", nil))
+		auditNames(ctx, fsys, "staging", nil), auditNames(ctx, fsys, "snapshots", taken))
 	return errors.Join(errs...)
+}
+
+func auditSnapshot(ctx context.Context, fsys share.FS, s volume.Snapshot) error {
+	name := path.Join(volume.Reserved, "snapshots", volume.Key(s.ID.Name))
+	data, err := fsys.ReadFile(ctx, name+".json", 1<<20)
+	if err != nil {
+		return fmt.Errorf("record of snapshot %q: %w", s.ID.Name, err)
+	}
+	r, err := volume.ParseSnapshotRecord(data)
+	if err != nil {
+		return fmt.Errorf("record of snapshot %q: %w", s.ID.Name, err)
+	}
+	if got := (volume.Snapshot{ID: r.ID(s.ID.Location), Source: r.Source, SizeBytes: r.SizeBytes, Created: r.Created}); got != s {
+		return fmt.Errorf("snapshot %+v is recorded as %+v", s, got)
+	}
+	info, err := fsys.Lstat(ctx, name)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("it is %v", info.Mode())
+	}
+	if err != nil {
+		return fmt.Errorf("tree of snapshot %q: %w", s.ID.Name, err)
+	}
+	return nil
 }
 
 func auditVolume(ctx context.Context, fsys share.FS, v volume.Volume) error {

@@ -44,6 +44,21 @@ func Run(t *testing.T, open func(t *testing.T) share.FS) {
 		{"ManyAtOnce", (*suite).manyAtOnce},
 		{"OneDirectoryManyVolumes", (*suite).oneDirectoryManyVolumes},
 		{"OneNameManyCalls", (*suite).oneNameManyCalls},
+		{"Snapshot", (*suite).snapshot},
+		{"SnapshotRefuses", (*suite).snapshotRefuses},
+		{"SnapshotOfOthers", (*suite).snapshotOfOthers},
+		{"ListSnapshots", (*suite).listSnapshots},
+		{"Clone", (*suite).clone},
+		{"CloneOwnership", (*suite).cloneOwnership},
+		{"CloneRefuses", (*suite).cloneRefuses},
+		{"CloneGoesOn", (*suite).cloneGoesOn},
+		{"DeleteUnfilled", (*suite).deleteUnfilled},
+		{"OldSnapshots", (*suite).oldSnapshots},
+		{"Orphans", (*suite).orphans},
+		{"Expand", (*suite).expand},
+		{"Modify", (*suite).modify},
+		{"ModifiedPolicyCounts", (*suite).modifiedPolicyCounts},
+		{"StrictCapacity", (*suite).strictCapacity},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { tt.run(newSuite(t, open)) })
