@@ -16,6 +16,7 @@ type common struct {
 	driverName     string
 	endpoint       string
 	metricsAddress string
+	tls            tlsFiles
 	logs           logOptions
 }
 
@@ -23,6 +24,7 @@ func (c *common) add(f *pflag.FlagSet, endpoint, metricsAddress string) {
 	f.StringVar(&c.driverName, "driver-name", defaultDriverName, "name of the CSI driver; PersistentVolumes carry it, so never change it while there are any")
 	f.StringVar(&c.endpoint, "endpoint", endpoint, "socket to serve CSI on")
 	f.StringVar(&c.metricsAddress, "metrics-address", metricsAddress, "address to serve /metrics, /healthz and /readyz on; empty: nowhere")
+	c.tls.add(f)
 	c.logs.add(f)
 }
 
@@ -35,6 +37,9 @@ func (c *common) command(use, short string, run func(context.Context, *slog.Logg
 		RunE: func(command *cobra.Command, _ []string) error {
 			log, err := c.logs.logger(command.ErrOrStderr())
 			if err != nil {
+				return err
+			}
+			if err := c.tls.check(); err != nil {
 				return err
 			}
 			return run(command.Context(), log)

@@ -64,7 +64,7 @@ func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) (err erro
 		return err
 	}
 	manager := share.NewManager(share.Config{
-		Open: client{log: log, metrics: m}.open, Locations: locations(defaults), Classify: classify, Observe: m.operation, Log: log,
+		Open: client{log: log, metrics: m, tls: o.tls}.open, Locations: locations(defaults), Classify: classify, Observe: m.operation, Log: log,
 	})
 	defer func() { err = errors.Join(err, manager.Close()) }()
 	calls := driver.Calls{Log: log, Observe: m.call}

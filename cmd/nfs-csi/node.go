@@ -71,7 +71,7 @@ func (o *nodeOptions) run(ctx context.Context, log *slog.Logger) error {
 	}
 	servers := newProber()
 	defer servers.close()
-	mounter := mount.New(mount.Config{Preflight: client{log: log, metrics: m, probe: servers.probe}.preflight, Log: log})
+	mounter := mount.New(mount.Config{Preflight: client{log: log, metrics: m, tls: o.tls, probe: servers.probe}.preflight, Log: log})
 	defer mounter.Close()
 	node, err := driver.NewNode(mounts{mounter}, o.nodeID)
 	if err != nil {

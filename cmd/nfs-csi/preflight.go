@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -19,14 +17,15 @@ const preflightTimeout = 10 * time.Second
 // preflight is [mount.Config].Preflight: it tells a dead server, a wrong path and a refusal apart, in seconds and in
 // words, before the kernel tries. What it cannot judge it leaves to the kernel.
 func (c client) preflight(ctx context.Context, server, path string, mountOptions []string) error {
-	config, err := c.config(server, path, mountOptions)
+	r, err := parseRoute(mountOptions)
+	if err != nil || c.kernelOnly(r) {
+		return err
+	}
+	config, err := c.along(r, server, path)
 	if err != nil {
 		return err
 	}
 	config.ActAsOwner = false // who may write there is the pods' business
-	if slices.ContainsFunc(split(mountOptions), foreign) {
-		return nil
-	}
 	probing, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
 	err = c.probe(probing, config, mountOptions)
@@ -39,18 +38,10 @@ func (c client) preflight(ctx context.Context, server, path string, mountOptions
 	return ctx.Err()
 }
 
-// foreign options ask for a way to the server that the kernel has and our client has not.
-func foreign(option string) bool {
-	key, value, _ := strings.Cut(option, "=")
-	switch key {
-	case "sec":
-		return value != "sys"
-	case "xprtsec":
-		return value != "none"
-	case "proto":
-		return value != "tcp" && value != "tcp6"
-	}
-	return key == "rdma" || key == "udp"
+// kernelOnly tells of ways to the server that the kernel has and our client has not. TLS is one of them where this process was
+// not told whom to trust: the kernel's handshakes are made by tlshd, with its own files.
+func (c client) kernelOnly(r route) bool {
+	return r.byKerberos() || r.kernel != "" || r.secured() && !c.tls.given() || r.transport == "mtls" && c.tls.cert == ""
 }
 
 func preflightKind(err error) error {

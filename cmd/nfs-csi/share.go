@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strconv"
 	"strings"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs"
@@ -18,6 +17,7 @@ import (
 type client struct {
 	log     *slog.Logger
 	metrics *metrics
+	tls     tlsFiles
 	probe   func(ctx context.Context, c nfs.Config, mountOptions []string) error // the preflight's
 }
 
@@ -34,59 +34,36 @@ func (c client) open(ctx context.Context, l volume.Location, mountOptions []stri
 	return f, f, nil
 }
 
-// config reads those mount options that say how to reach a server; the others are the kernel's. Of two the last counts,
-// as with mount(8).
+// config is how the controller reaches a server that nodes mount with these options.
 func (c client) config(server, export string, mountOptions []string) (nfs.Config, error) {
-	config := nfs.Config{Server: server, Export: export, ActAsOwner: true, Log: c.log, Observe: c.metrics.nfs}
-	for _, option := range split(mountOptions) {
-		key, value, _ := strings.Cut(option, "=")
-		var err error
-		switch key {
-		case "vers", "nfsvers":
-			config.Versions, err = versions(value)
-		case "v3", "v4", "v4.0", "v4.1", "v4.2":
-			config.Versions, err = versions(key[1:])
-		case "port":
-			config.Port, err = port(value)
-		case "mountport":
-			config.MountPort, err = port(value)
-		}
-		if err != nil {
-			return nfs.Config{}, fmt.Errorf("%w: mount option %q: %w", volume.ErrInvalid, option, err)
-		}
-	}
-	return config, nil
-}
-
-// split lists single options: people join some by commas.
-func split(mountOptions []string) []string {
-	options := strings.Split(strings.Join(mountOptions, ","), ",")
-	for i, o := range options {
-		options[i] = strings.TrimSpace(o)
-	}
-	return options
-}
-
-// versions lists the versions to try for vers=s. A path may mean another directory in version 3 than in 4, so the two
-// are not mixed. The kernel mounts 4.0, which our client does not speak: it takes a newer minor version then.
-func versions(s string) ([]nfs.Version, error) {
-	switch s {
-	case "4", "4.0":
-		return []nfs.Version{nfs.V42, nfs.V41}, nil
-	}
-	v, err := nfs.ParseVersion(s)
+	r, err := parseRoute(mountOptions)
 	if err != nil {
-		return nil, err
+		return nfs.Config{}, err
 	}
-	return []nfs.Version{v}, nil
+	if r.byKerberos() {
+		return nfs.Config{}, fmt.Errorf("%w: mount option sec=%s: the controller speaks sec=sys only, so it makes no volumes for Kerberos: use "+
+			"sec=sys, protected by xprtsec=tls or mtls, or make the PersistentVolumes yourself, which nodes mount with any sec", volume.ErrInvalid, r.security)
+	}
+	if strings.Contains(server, "%") {
+		return nfs.Config{}, fmt.Errorf("%w: server %q: a zone means something on one machine only: give the server another address, or a name", volume.ErrInvalid, server)
+	}
+	return c.along(r, server, export)
 }
 
-func port(s string) (int, error) {
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil {
-		return 0, errors.New("it must be a number from 0 to 65535")
+// along is the way to a server that r describes. What is mounted by RDMA has its own port there.
+func (c client) along(r route, server, export string) (nfs.Config, error) {
+	config := nfs.Config{
+		Server: server, Export: export, Versions: r.versions, Port: r.port, MountPort: r.mountPort, Network: r.network, SourcePorts: r.ports,
+		ActAsOwner: true, Log: c.log, Observe: c.metrics.nfs,
 	}
-	return int(n), nil
+	if strings.HasPrefix(r.kernel, "proto=rdma") {
+		config.Port = 0
+	}
+	var err error
+	if r.secured() {
+		config.TLS, err = c.tls.source(r.transport == "mtls")
+	}
+	return config, err
 }
 
 // classify is [share.Config].Classify: what the client's errors mean for a volume.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,36 +16,38 @@ import (
 )
 
 func TestConfigFromMountOptions(t *testing.T) {
-	v4 := []nfs.Version{nfs.V42, nfs.V41}
-	cases := map[string]struct {
-		options         []string
-		versions        []nfs.Version
-		port, mountPort int
-	}{
-		"none":            {nil, nil, 0, 0},
-		"kernel's":        {[]string{"hard", "nconnect=4", "noatime"}, nil, 0, 0},
-		"version":         {[]string{"nfsvers=4.1"}, []nfs.Version{nfs.V41}, 0, 0},
-		"major":           {[]string{"vers=4"}, v4, 0, 0},
-		"not ours":        {[]string{"vers=4.0"}, v4, 0, 0},
-		"short":           {[]string{"v4.2"}, []nfs.Version{nfs.V42}, 0, 0},
-		"joined":          {[]string{"vers=3, port=1234", "mountport=5"}, []nfs.Version{nfs.V3}, 1234, 5},
-		"the last counts": {[]string{"vers=3", "nfsvers=4.2,port=1", "port=2"}, []nfs.Version{nfs.V42}, 2, 0},
+	c, err := testClient().config("server", "/share", []string{"vers=4.1,port=1234", "mountport=5", "proto=tcp6", "noresvport", "hard"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(c.Versions, []nfs.Version{nfs.V41}) || c.Port != 1234 || c.MountPort != 5 || c.Network != "tcp6" || c.SourcePorts != nfs.AnyPort ||
+		c.Server != "server" || c.Export != "/share" || !c.ActAsOwner || c.TLS != nil {
+		t.Errorf("%+v", c)
+	}
+	if c, err := testClient().config("server", "/share", []string{"proto=rdma,port=20049"}); err != nil || c.Port != 0 {
+		t.Errorf("the port of RDMA is taken for one of TCP: %d, %v", c.Port, err)
+	}
+	for _, secure := range []string{"xprtsec=tls", "xprtsec=none,xprtsec=tls"} {
+		if c, err := testClient().config("server", "/share", []string{secure}); err != nil || c.TLS == nil {
+			t.Errorf("%s: no TLS, %v", secure, err)
+		}
+	}
+}
+
+func TestConfigRefuses(t *testing.T) {
+	cases := map[string]struct{ server, options, want string }{
+		"version":                {"server", "vers=5", "4.2"},
+		"Kerberos":               {"server", "sec=krb5p", "sec=sys"},
+		"no certificate of ours": {"server", "xprtsec=mtls", "--tls-cert"},
+		"zone":                   {"fe80::1%eth0", "", "another address"},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
-			c, err := testClient().config("server", "/share", test.options)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !slices.Equal(c.Versions, test.versions) || c.Port != test.port || c.MountPort != test.mountPort || c.Server != "server" || c.Export != "/share" {
-				t.Errorf("versions %v, port %d, mountport %d", c.Versions, c.Port, c.MountPort)
+			_, err := testClient().config(test.server, "/share", []string{test.options})
+			if !errors.Is(err, volume.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v does not say %q", err, test.want)
 			}
 		})
-	}
-	for _, bad := range []string{"vers=5", "nfsvers=", "port=x", "mountport=65536"} {
-		if _, err := testClient().config("server", "/share", []string{bad}); !errors.Is(err, volume.ErrInvalid) {
-			t.Errorf("%s: %v", bad, err)
-		}
 	}
 }
 
@@ -69,6 +72,7 @@ func TestPreflight(t *testing.T) {
 		"nobody there, kerberos": {"/", []string{"vers=4.2,port=1,sec=krb5p"}, nil},
 		"nobody there, TLS":      {"/", []string{"vers=4.2,port=1,xprtsec=tls"}, nil},
 		"nobody there, RDMA":     {"/", []string{"vers=4.2,port=1,proto=rdma"}, nil},
+		"nobody there, mTLS":     {"/", []string{"vers=4.2,port=1,xprtsec=mtls"}, nil},
 		"nobody there, sys":      {"/", []string{"vers=4.2,port=1,sec=sys,proto=tcp"}, volume.ErrUnavailable},
 		"bad option":             {"/", []string{"port=x"}, volume.ErrInvalid},
 	}
@@ -78,6 +82,13 @@ func TestPreflight(t *testing.T) {
 				t.Errorf("error %v, not %v", err, test.want)
 			}
 		})
+	}
+}
+
+// TestPreflightLeavesZones: an address with a zone is the kernel's business.
+func TestPreflightLeavesZones(t *testing.T) {
+	if err := testClient().preflight(t.Context(), "fe80::1%lo", "/", []string{"vers=4.2,port=1"}); err != nil {
+		t.Error(err)
 	}
 }
 
