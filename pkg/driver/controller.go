@@ -19,18 +19,13 @@ type Controller struct {
 }
 
 // NewController makes the controller service; defaults serve where a StorageClass is silent.
-func NewController(volumes Volumes, defaults volume.Defaults, log *slog.Logger) *Controller {
-	store, ok := volumes.(Store)
-	if !ok {
-		store = only{volumes}
-	}
+func NewController(store Store, defaults volume.Defaults, log *slog.Logger) *Controller {
 	return &Controller{store: store, defaults: defaults, log: log}
 }
 
 // ControllerGetCapabilities says which of the controller's calls there are.
 func (c *Controller) ControllerGetCapabilities(context.Context, *csi.ControllerGetCapabilitiesRequest) (*csi.ControllerGetCapabilitiesResponse, error) {
 	answer := &csi.ControllerGetCapabilitiesResponse{}
-	_, less := c.store.(only)
 	for _, t := range []csi.ControllerServiceCapability_RPC_Type{
 		csi.ControllerServiceCapability_RPC_CREATE_DELETE_VOLUME,
 		csi.ControllerServiceCapability_RPC_CLONE_VOLUME,
@@ -44,9 +39,6 @@ func (c *Controller) ControllerGetCapabilities(context.Context, *csi.ControllerG
 		csi.ControllerServiceCapability_RPC_GET_CAPACITY,
 		csi.ControllerServiceCapability_RPC_SINGLE_NODE_MULTI_WRITER,
 	} {
-		if less && onlyLacks[t] {
-			continue
-		}
 		answer.Capabilities = append(answer.Capabilities, &csi.ControllerServiceCapability{
 			Type: &csi.ControllerServiceCapability_Rpc{Rpc: &csi.ControllerServiceCapability_RPC{Type: t}},
 		})

@@ -147,10 +147,10 @@ func nothingLeft(t *testing.T, u under) {
 	}
 }
 
-// The contracts in the comments of driver.Volumes and driver.Mounter, which the fakes of the other tests pass too.
+// The contracts in the comments of driver.Store and driver.Mounter, which the fakes of the other tests pass too.
 func TestContracts(t *testing.T) {
 	u := real(t, "NFS_TEST_EXPORT")
-	t.Run("volumes", func(t *testing.T) { drivertest.TestVolumes(t, u.store, u.share) })
+	t.Run("store", func(t *testing.T) { drivertest.TestStore(t, u.store, u.share) })
 	t.Run("mounter", func(t *testing.T) {
 		dirs := [2]volume.Mountpoint{}
 		for i := range dirs {

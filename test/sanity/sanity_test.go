@@ -28,7 +28,7 @@ var skipped string
 
 // under says what csi-sanity runs against.
 type under struct {
-	store     driver.Volumes
+	store     driver.Store
 	mounter   driver.Mounter
 	share     volume.Location
 	checkPath func(path string) (sanity.PathKind, error) // nil: csi-sanity looks at the disk

@@ -5,29 +5,20 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"sync"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
 // Mounter is a [driver.Mounter] that mounts in memory: nothing appears on disk. The zero value is ready.
 type Mounter struct {
-	mu      sync.Mutex
+	faulty
 	mounted map[string]Mounted
-	fault   func(ctx context.Context) error
 }
 
 // Mounted is what is at a target.
 type Mounted struct {
 	volume.Mountpoint
 	ReadOnly bool
-}
-
-// Fail makes every following call begin with f, which may wait for the context; an error of f is the call's. nil ends it.
-func (m *Mounter) Fail(f func(ctx context.Context) error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.fault = f
 }
 
 // Mounts are all mounts by target.
@@ -45,22 +36,11 @@ func (m *Mounter) Lose(target string) {
 }
 
 func (m *Mounter) begin(ctx context.Context) (unlock func(), err error) {
-	m.mu.Lock()
-	fault := m.fault
-	m.mu.Unlock()
-	if fault != nil {
-		if err := fault(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	if m.mounted == nil {
+	unlock, err = m.lock(ctx)
+	if err == nil && m.mounted == nil {
 		m.mounted = map[string]Mounted{}
 	}
-	return m.mu.Unlock, nil
+	return unlock, err
 }
 
 // Mount is that of driver.Mounter.

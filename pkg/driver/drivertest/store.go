@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -15,11 +14,10 @@ import (
 // Store is a [driver.Store] that keeps volumes and snapshots in memory and remembers what it was asked. The zero value is
 // ready.
 type Store struct {
-	mu        sync.Mutex
+	faulty
 	volumes   map[string]stored // by name
 	snapshots map[string]volume.Snapshot
 	asked     []any
-	fault     func(ctx context.Context) error
 }
 
 // stored is a volume and what it was filled from, empty for nothing.
@@ -28,37 +26,35 @@ type stored struct {
 	source string
 }
 
-// What [Asked] answers besides volume.Request and volume.SnapshotRequest: one call each.
-type (
-	Deletion struct {
-		ID           volume.ID
-		MountOptions []string
-	}
-	SnapshotDeletion struct {
-		ID           volume.SnapshotID
-		MountOptions []string
-	}
-	Expansion struct {
-		ID              volume.ID
-		Required, Limit int64
-	}
-	Modification struct {
-		ID      volume.ID
-		Changes volume.Changes
-	}
-)
+// Deletion is a call of Delete, for [Asked].
+type Deletion struct {
+	ID           volume.ID
+	MountOptions []string
+}
+
+// SnapshotDeletion is a call of DeleteSnapshot, for [Asked].
+type SnapshotDeletion struct {
+	ID           volume.SnapshotID
+	MountOptions []string
+}
+
+// Expansion is a call of Expand, for [Asked].
+type Expansion struct {
+	ID              volume.ID
+	Required, Limit int64
+}
+
+// Modification is a call of Modify, for [Asked].
+type Modification struct {
+	ID      volume.ID
+	Changes volume.Changes
+}
 
 // Available is the free space that Store reports, in bytes; the total is twice that.
 const Available = 1 << 40
 
-// Fail makes every following call begin with f, which may wait for the context; an error of f is the call's. nil ends it.
-func (s *Store) Fail(f func(ctx context.Context) error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fault = f
-}
-
-// Asked lists what s was asked to make, change and delete, of one kind, in order.
+// Asked lists what s was asked to make, change or delete, in order: calls of one kind, which is volume.Request,
+// volume.SnapshotRequest or one of those in this package.
 func Asked[Call any](s *Store) []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,27 +67,19 @@ func Asked[Call any](s *Store) []Call {
 	return calls
 }
 
-// begin lets the fault act, locks s and remembers the call, unless that is nil.
+// begin locks s and remembers the call, unless that is nil.
 func (s *Store) begin(ctx context.Context, call any) (unlock func(), err error) {
-	s.mu.Lock()
-	fault := s.fault
-	s.mu.Unlock()
-	if fault != nil {
-		if err := fault(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if err := ctx.Err(); err != nil {
+	unlock, err = s.lock(ctx)
+	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
 	if s.volumes == nil {
 		s.volumes, s.snapshots = map[string]stored{}, map[string]volume.Snapshot{}
 	}
 	if call != nil {
 		s.asked = append(s.asked, call)
 	}
-	return s.mu.Unlock, nil
+	return unlock, nil
 }
 
 // Create is that of driver.Volumes.
