@@ -9,11 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/nfs-csi/nfs-csi/pkg/driver"
 	"github.com/nfs-csi/nfs-csi/pkg/driver/socket"
-	"github.com/nfs-csi/nfs-csi/pkg/provisioner"
 	"github.com/nfs-csi/nfs-csi/pkg/share"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
@@ -29,6 +27,9 @@ type controllerOptions struct {
 	workers           int
 	kubeconfig        string
 	csiOnly           bool
+	resizer           string
+	snapshotter       string
+	capacityOwner     string
 }
 
 func controllerCommand() *cobra.Command {
@@ -49,6 +50,9 @@ func (o *controllerOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.electionNamespace, "leader-election-namespace", podNamespace(), "namespace of the lease (default: the pod's)")
 	f.IntVar(&o.workers, "workers", 32, "claims, and as many volumes, to work on at once")
 	f.StringVar(&o.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "file that says how to reach the API server (default: as a pod does)")
+	f.StringVar(&o.resizer, "resizer", auto, "grow and change volumes in this process: auto (change them where the API server has VolumeAttributesClasses), on (and warn where it has none) or off")
+	f.StringVar(&o.snapshotter, "snapshotter", auto, "make snapshots in this process: auto (where the cluster has VolumeSnapshots), on (and warn while it has none) or off")
+	f.StringVar(&o.capacityOwner, "storage-capacity", "", "publish CSIStorageCapacity objects that go with this Deployment, NAMESPACE/NAME (default: publish none)")
 	f.BoolVar(&o.csiOnly, "csi-only", false, "serve the CSI socket and leave claims to somebody else")
 }
 
@@ -69,7 +73,7 @@ func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) (err erro
 	defer func() { err = errors.Join(err, manager.Close()) }()
 	calls := driver.Calls{Log: log, Observe: m.call}
 	service := driver.NewController(manager, defaults, log)
-	claims, err := o.provisioner(calls.Controller(service), m, log)
+	claims, err := o.kubernetes(calls.Controller(service), manager, defaults, m, log)
 	if err != nil {
 		return err
 	}
@@ -96,8 +100,8 @@ func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) (err erro
 // check reads what the flags say of classes, and reports all mistakes.
 func (o *controllerOptions) check() (volume.Defaults, error) {
 	policy, err1 := volume.ParsePolicy(o.onDelete)
-	mode, err2 := volume.ParseMode(o.mode)
-	d := volume.Defaults{Server: o.server, Share: o.share, Policy: policy, Mode: mode}
+	permissions, err2 := volume.ParseMode(o.mode)
+	d := volume.Defaults{Server: o.server, Share: o.share, Policy: policy, Mode: permissions}
 	var err3, err4, err5 error
 	if o.server != "" || o.share != "" {
 		if _, err := volume.ParseLocation(o.server, o.share); err != nil {
@@ -110,7 +114,7 @@ func (o *controllerOptions) check() (volume.Defaults, error) {
 	if o.leaderElection && !o.csiOnly && o.electionNamespace == "" {
 		err5 = errors.New("--leader-election-namespace is missing: name the namespace of the lease, or switch --leader-election=false")
 	}
-	return d, errors.Join(err1, err2, err3, err4, err5)
+	return d, errors.Join(err1, err2, err3, err4, err5, mode("--resizer", o.resizer), mode("--snapshotter", o.snapshotter), o.checkCapacityOwner())
 }
 
 func locations(d volume.Defaults) []volume.Location {
@@ -119,39 +123,4 @@ func locations(d volume.Defaults) []volume.Location {
 		return nil // no default: check has looked
 	}
 	return []volume.Location{l}
-}
-
-// claimWatcher is the provisioner, or what stands for it where there are no claims.
-type claimWatcher interface {
-	Run(ctx context.Context) error
-	Ready() error
-}
-
-type noClaims struct{}
-
-func (noClaims) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-func (noClaims) Ready() error                  { return nil }
-
-func (o *controllerOptions) provisioner(volumes provisioner.Volumes, m *metrics, log *slog.Logger) (claimWatcher, error) {
-	if o.csiOnly {
-		return noClaims{}, nil
-	}
-	config, err := restConfig(o.kubeconfig)
-	if err != nil {
-		return nil, err
-	}
-	api, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("making the client of the API server: %w", err)
-	}
-	c := provisioner.Config{
-		DriverName: o.driverName, Names: o.provisionerNames, Volumes: volumes, Client: api,
-		Workers: o.workers, Log: log, Metrics: m.registry,
-	}
-	if o.leaderElection {
-		if c.Election, err = election(config, o.driverName, o.electionNamespace); err != nil {
-			return nil, err
-		}
-	}
-	return provisioner.New(c)
 }

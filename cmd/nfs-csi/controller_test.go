@@ -116,3 +116,17 @@ func TestRemovedSocketIsUnhealthy(t *testing.T) {
 	}
 	p.stop(t)
 }
+
+func TestServicesAreNamedRight(t *testing.T) {
+	for flag, words := range map[string]string{
+		"--resizer=maybe":       `--resizer is "maybe"`,
+		"--snapshotter=":        `--snapshotter is ""`,
+		"--storage-capacity=x":  "NAMESPACE/NAME",
+		"--storage-capacity=/x": "NAMESPACE/NAME",
+	} {
+		p := start(t, "controller", "--csi-only", flag, "--endpoint=unix://"+filepath.Join(t.TempDir(), "csi.sock"), "--metrics-address=127.0.0.1:0")
+		if err := <-p.ended; err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: ended with %v", flag, err)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc/grpclog"
@@ -69,7 +70,7 @@ func (defaultHandler) WithGroup(name string) slog.Handler {
 }
 
 // quieter lowers what is less than a warning by three levels: Events, retries and elections at level 0 are what our own
-// lines say already.
+// lines say already. So is what the libraries call an error when a call to the driver has failed and will be repeated.
 type quieter struct{ slog.Handler }
 
 const quieterBy = 3
@@ -80,7 +81,32 @@ func (q quieter) Enabled(ctx context.Context, l slog.Level) bool {
 
 func (q quieter) Handle(ctx context.Context, r slog.Record) error {
 	r.Level = lower(r.Level)
+	if r.Level >= slog.LevelWarn && repeats(r) {
+		if r.Level = slog.LevelInfo - quieterBy; !q.Handler.Enabled(ctx, r.Level) {
+			return nil
+		}
+	}
 	return q.Handler.Handle(ctx, r)
+}
+
+// repeats says whether a library complains of a claim, a volume or a snapshot, and the call's own line says why.
+func repeats(r slog.Record) bool {
+	switch {
+	case r.Message == "Error syncing PVC": // external-resizer
+		return true
+	case strings.HasPrefix(r.Message, "createSnapshot for content ["), strings.HasPrefix(r.Message, "could not sync content "),
+		strings.HasPrefix(r.Message, "checkandUpdateContentStatus ["): // external-snapshotter
+		return true
+	case r.Message != "Unhandled Error":
+		return false
+	}
+	about := false
+	r.Attrs(func(a slog.Attr) bool {
+		text := a.Value.String()
+		about = about || a.Key == "err" && (strings.HasPrefix(text, "error syncing claim ") || strings.HasPrefix(text, "error syncing volume "))
+		return !about
+	})
+	return about // sig-storage-lib-external-provisioner
 }
 
 func (q quieter) WithAttrs(a []slog.Attr) slog.Handler { return quieter{q.Handler.WithAttrs(a)} }

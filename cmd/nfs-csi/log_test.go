@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
 
 	"google.golang.org/grpc/grpclog"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/klog/v2"
 )
 
@@ -58,5 +60,24 @@ func TestVerbosityZeroIsQuiet(t *testing.T) {
 	klog.ErrorS(nil, "yes")
 	if !strings.Contains(out.String(), "yes") {
 		t.Error("an error is lost")
+	}
+}
+
+// What the libraries call an error when a call to the driver failed, the call's own line has said.
+func TestRepeatedFailuresAreQuiet(t *testing.T) {
+	var out bytes.Buffer
+	o := logOptions{format: "text", verbosity: 2}
+	if _, err := o.logger(&out); err != nil {
+		t.Fatal(err)
+	}
+	utilruntime.HandleError(errors.New(`error syncing claim "uid": failed to provision volume`))
+	klog.ErrorS(errors.New("resize volume failed"), "Error syncing PVC")
+	klog.Errorf("could not sync content %q: %v", "c", "copying")
+	if out.Len() > 0 {
+		t.Errorf("logged %s", out.String())
+	}
+	utilruntime.HandleError(errors.New("no space for the heap"))
+	if !strings.Contains(out.String(), "no space for the heap") {
+		t.Error("another error is lost")
 	}
 }

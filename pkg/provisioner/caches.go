@@ -35,7 +35,11 @@ func (c caches) all() map[string]cache.SharedIndexInformer {
 	return map[string]cache.SharedIndexInformer{"claims": c.claims, "volumes": c.volumes, "classes": c.classes}
 }
 
-// slimClaim keeps of a claim with a volume only what an Event on it needs and that it has a volume.
+// keptAnnotations are those of a claim with a volume that resizing reads and writes.
+var keptAnnotations = [...]string{"volume.kubernetes.io/storage-resizer", "volume.kubernetes.io/node-expansion-not-required"}
+
+// slimClaim keeps of a claim with a volume only what an Event on it and resizing need. Resizing sends differences
+// between two such claims to the API server, so what is not kept is not changed.
 func slimClaim(object any) (any, error) {
 	claim, ok := object.(*v1.PersistentVolumeClaim)
 	if !ok {
@@ -45,10 +49,19 @@ func slimClaim(object any) (any, error) {
 		claim.ManagedFields = nil
 		return claim, nil
 	}
-	return &v1.PersistentVolumeClaim{
+	slim := &v1.PersistentVolumeClaim{
 		ObjectMeta: identity(claim.ObjectMeta),
-		Spec:       v1.PersistentVolumeClaimSpec{VolumeName: claim.Spec.VolumeName},
-	}, nil
+		Spec: v1.PersistentVolumeClaimSpec{
+			VolumeName: claim.Spec.VolumeName, Resources: claim.Spec.Resources, VolumeAttributesClassName: claim.Spec.VolumeAttributesClassName,
+		},
+		Status: claim.Status,
+	}
+	for _, key := range keptAnnotations {
+		if value, ok := claim.Annotations[key]; ok {
+			metav1.SetMetaDataAnnotation(&slim.ObjectMeta, key, value)
+		}
+	}
+	return slim, nil
 }
 
 // slimVolume keeps nothing but the name of a volume that is not of our CSI driver. The library then never finds it to

@@ -22,6 +22,15 @@ func TestSlimClaim(t *testing.T) {
 	if c.Annotations != nil || c.Spec.VolumeName != "pvc-1" || c.UID != bound.UID || c.Namespace != "default" {
 		t.Errorf("a bound claim became %v", c)
 	}
+	if size := c.Spec.Resources.Requests[v1.ResourceStorage]; size.String() != "100Mi" {
+		t.Errorf("a bound claim asks for %s", size.String())
+	}
+	bound.Annotations = map[string]string{"volume.kubernetes.io/node-expansion-not-required": "true", "other": "x"}
+	bound.Status.Phase = v1.ClaimBound
+	got, _ = slimClaim(bound)
+	if c := got.(*v1.PersistentVolumeClaim); len(c.Annotations) != 1 || c.Status.Phase != v1.ClaimBound {
+		t.Errorf("a claim that was resized became %v", c)
+	}
 	if again, _ := slimClaim(c); again.(*v1.PersistentVolumeClaim).Spec.VolumeName != "pvc-1" {
 		t.Error("slimming twice differs")
 	}

@@ -11,19 +11,25 @@ import (
 )
 
 // savingClient is a client whose saving of PersistentVolumes ends in time and is told to calls, and to which one that has
-// gone is deleted. The library saves without a deadline, and deletes twice where its cache is late.
+// gone is deleted. Its Events pass through fillings. The library saves without a deadline, and deletes twice where its cache is late.
 type savingClient struct {
 	kubernetes.Interface
-	calls *calls
+	calls    *calls
+	fillings *fillings
 }
 
 func (c savingClient) CoreV1() corev1.CoreV1Interface {
-	return savingCore{CoreV1Interface: c.Interface.CoreV1(), calls: c.calls}
+	return savingCore{CoreV1Interface: c.Interface.CoreV1(), calls: c.calls, fillings: c.fillings}
 }
 
 type savingCore struct {
 	corev1.CoreV1Interface
-	calls *calls
+	calls    *calls
+	fillings *fillings
+}
+
+func (c savingCore) Events(namespace string) corev1.EventInterface {
+	return fillingEvents{EventInterface: c.CoreV1Interface.Events(namespace), fillings: c.fillings}
 }
 
 func (c savingCore) PersistentVolumes() corev1.PersistentVolumeInterface {

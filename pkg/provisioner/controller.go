@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	snapshots "github.com/kubernetes-csi/external-snapshotter/client/v8/clientset/versioned"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v10/controller"
@@ -23,8 +25,10 @@ type Config struct {
 	Names      []string // provisioner names that are ours besides DriverName
 	Volumes    Volumes
 	Client     kubernetes.Interface
-	Election   *Election // nil: this process is the only one
-	Workers    int       // claims, and as many volumes, worked on at once; 0: 32
+	Snapshots  snapshots.Interface // nil: no claim is filled from a VolumeSnapshot
+	Full       func()              // is told, at once from many goroutines, that a share has no room for a volume; may be nil
+	Election   *Election           // nil: this process is the only one
+	Workers    int                 // claims, and as many volumes, worked on at once; 0: 32
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer // may be nil
 }
@@ -47,10 +51,18 @@ const (
 // Controller provisions the volumes of claims and deletes those of released PersistentVolumes, one process of a
 // cluster at a time.
 type Controller struct {
-	config  Config
-	calls   *calls
-	caches  caches
-	library *controller.ProvisionController
+	config   Config
+	calls    *calls
+	caches   caches
+	fillings *fillings
+	library  *controller.ProvisionController
+	beside   []func(context.Context)
+}
+
+// Informers are the caches of the controller, filled also while it does not lead. Of claims with a volume and of volumes
+// of other drivers they hold only parts.
+type Informers struct {
+	Claims, Volumes, Classes cache.SharedIndexInformer
 }
 
 // New prepares a controller; it does nothing before [Controller.Run].
@@ -58,16 +70,32 @@ func New(c Config) (*Controller, error) {
 	if c.Workers == 0 {
 		c.Workers = defaultWorkers
 	}
+	if c.Full == nil {
+		c.Full = func() {}
+	}
 	running := newCalls(callTimeout)
-	k := &Controller{config: c, calls: running, caches: newCaches(c.Client, c.DriverName)}
+	k := &Controller{config: c, calls: running, caches: newCaches(c.Client, c.DriverName), fillings: newFillings(backOff())}
 	measured, err := registered(c.Metrics)
 	if err != nil {
 		return nil, err
 	}
-	k.library = controller.NewProvisionController(k.logger(), savingClient{Interface: c.Client, calls: running}, c.DriverName,
-		&provisioner{driver: c.DriverName, volumes: c.Volumes, calls: running}, k.options(measured)...)
+	k.library = controller.NewProvisionController(k.logger(), savingClient{Interface: c.Client, calls: running, fillings: k.fillings}, c.DriverName,
+		&provisioner{
+			driver: c.DriverName, volumes: c.Volumes, calls: running, client: c.Client,
+			sources:  sources{driver: c.DriverName, client: c.Client, snapshots: c.Snapshots},
+			fillings: k.fillings, full: c.Full,
+		}, k.options(measured)...)
 	return k, nil
 }
+
+// Informers are the controller's, which runs them.
+func (k *Controller) Informers() Informers {
+	return Informers{Claims: k.caches.claims, Volumes: k.caches.volumes, Classes: k.caches.classes}
+}
+
+// Beside adds tasks to what is done while this process leads. They begin when the caches are filled, and each returns
+// when its context has ended and all that it started has. It is called before [Controller.Run].
+func (k *Controller) Beside(tasks ...func(context.Context)) { k.beside = append(k.beside, tasks...) }
 
 // options replace what the library does by default: 4 workers, first retry after 15 s, giving up after 15, at most 10
 // retries a second over all claims, deleting the volume when its PersistentVolume cannot be saved.
@@ -79,7 +107,7 @@ func (k *Controller) options(m metrics.Metrics) []func(*controller.ProvisionCont
 		controller.ClassesInformer(k.caches.classes),
 		controller.NodesLister(anyNode{}),
 		controller.Threadiness(k.config.Workers),
-		controller.RateLimiter(backOff()),
+		controller.RateLimiter(k.fillings),
 		controller.CreateProvisionedPVLimiter(backOff()),
 		controller.FailedProvisionThreshold(0),
 		controller.FailedDeleteThreshold(0),
@@ -131,9 +159,25 @@ func (k *Controller) Run(ctx context.Context) error {
 
 func (k *Controller) work(ctx context.Context) {
 	k.config.Log.Info("provisioning", "driver", k.config.DriverName, "names", k.config.Names, "workers", k.config.Workers)
+	var beside sync.WaitGroup
+	beside.Go(func() { k.workBeside(ctx) })
 	k.library.Run(ctx)
 	k.calls.stop(stopGrace)
+	beside.Wait()
 	k.config.Log.Info("provisioning has stopped")
+}
+
+func (k *Controller) workBeside(ctx context.Context) {
+	for _, informer := range k.caches.all() {
+		if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+			return // the end came first
+		}
+	}
+	var tasks sync.WaitGroup
+	for _, task := range k.beside {
+		tasks.Go(func() { task(ctx) })
+	}
+	tasks.Wait()
 }
 
 // Ready says why the controller could not work now, or nil. A process that does not lead is ready when its caches are.

@@ -98,20 +98,16 @@ func TestWaitForFirstConsumer(t *testing.T) {
 }
 
 func TestRefusedClaimsSayWhy(t *testing.T) {
-	block, class, snapshots := v1.PersistentVolumeBlock, "fast", "snapshot.storage.k8s.io"
+	block, class := v1.PersistentVolumeBlock, "fast"
 	cases := map[string]struct {
 		change func(*v1.PersistentVolumeClaim)
 		words  string
 	}{
-		"selector": {func(c *v1.PersistentVolumeClaim) { c.Spec.Selector = &metav1.LabelSelector{} }, "remove spec.selector"},
-		"block":    {func(c *v1.PersistentVolumeClaim) { c.Spec.VolumeMode = &block }, "does not support block"},
-		"clone": {func(c *v1.PersistentVolumeClaim) {
-			c.Spec.DataSource = &v1.TypedLocalObjectReference{Kind: "PersistentVolumeClaim", Name: "source"}
-		}, `from PersistentVolumeClaim "source"`},
-		"snapshot": {func(c *v1.PersistentVolumeClaim) {
-			c.Spec.DataSourceRef = &v1.TypedObjectReference{APIGroup: &snapshots, Kind: "VolumeSnapshot", Name: "s"}
-		}, `from VolumeSnapshot "s"`},
-		"attributes": {func(c *v1.PersistentVolumeClaim) { c.Spec.VolumeAttributesClassName = &class }, `volume attributes class "fast"`},
+		"selector":   {func(c *v1.PersistentVolumeClaim) { c.Spec.Selector = &metav1.LabelSelector{} }, "remove spec.selector"},
+		"block":      {func(c *v1.PersistentVolumeClaim) { c.Spec.VolumeMode = &block }, "does not support block"},
+		"clone":      {fromClaim("source"), `from claim "source", which does not exist`},
+		"snapshot":   {fromSnapshot("s"), "snapshots are switched off"},
+		"attributes": {func(c *v1.PersistentVolumeClaim) { c.Spec.VolumeAttributesClassName = &class }, `volume attributes class "fast", which does not exist`},
 	}
 	driver := &driverFake{}
 	c := newCluster(newClass("nfs", testDriver))

@@ -37,6 +37,7 @@ func persistentVolume(driver string, o controller.ProvisionOptions, asked *csi.C
 			Capacity:                      v1.ResourceList{v1.ResourceStorage: capacity},
 			MountOptions:                  o.StorageClass.MountOptions,
 			VolumeMode:                    &mode,
+			VolumeAttributesClassName:     attributesClass(o.PVC),
 			PersistentVolumeSource: v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{
 				Driver:           driver,
 				VolumeHandle:     made.GetVolumeId(),
@@ -44,6 +45,14 @@ func persistentVolume(driver string, o controller.ProvisionOptions, asked *csi.C
 			}},
 		},
 	}, nil
+}
+
+// attributesClass is that which the volume was made with: Kubernetes counts an empty name as none.
+func attributesClass(claim *v1.PersistentVolumeClaim) *string {
+	if name := claim.Spec.VolumeAttributesClassName; name != nil && *name != "" {
+		return name
+	}
+	return nil
 }
 
 // capacityOf is what the driver answered, in the claim's own words where that is the same. A driver may answer 0: not

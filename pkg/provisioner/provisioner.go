@@ -3,11 +3,13 @@ package provisioner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v10/controller"
 )
 
@@ -18,14 +20,19 @@ type Volumes interface {
 	DeleteVolume(context.Context, *csi.DeleteVolumeRequest) (*csi.DeleteVolumeResponse, error)
 }
 
-// secretMountOptions is the key under which DeleteVolume finds how to reach the server, as in csi-driver-nfs.
-const secretMountOptions = "mountOptions"
+// SecretMountOptions is the key under which calls without a capability find how to reach the server, among the secrets, as in
+// csi-driver-nfs.
+const SecretMountOptions = "mountOptions"
 
-// provisioner is what the library's controller calls. It holds no state but the calls that are running.
+// provisioner is what the library's controller calls. It holds no state but what runs.
 type provisioner struct {
-	driver  string // the CSI driver's name in every PersistentVolume, whatever the provisioner name of the class
-	volumes Volumes
-	calls   *calls
+	driver   string // the CSI driver's name in every PersistentVolume, whatever the provisioner name of the class
+	volumes  Volumes
+	calls    *calls
+	client   kubernetes.Interface
+	sources  sources
+	fillings *fillings
+	full     func() // is told that a share has no room for a volume
 }
 
 var (
@@ -53,53 +60,74 @@ func (p *provisioner) Provision(ctx context.Context, o controller.ProvisionOptio
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, &controller.IgnoredError{Reason: err.Error()}
 	}
-	request := createRequest(o)
-	answer, err := p.volumes.CreateVolume(ctx, request)
+	pv, state, err := p.provision(ctx, o)
 	if err != nil {
 		call.end()
-		return nil, stateOf(err), readable(err)
-	}
-	pv, err := persistentVolume(p.driver, o, request, answer.GetVolume())
-	if err != nil {
-		call.end()
-		return nil, controller.ProvisioningInBackground, err
+		return nil, state, err
 	}
 	call.endWhenSaved(pv.Name)
 	return pv, controller.ProvisioningFinished, nil
 }
 
-// refuse finds what no volume of ours can satisfy. An [controller.IgnoredError] leaves the claim to somebody else.
+func (p *provisioner) provision(ctx context.Context, o controller.ProvisionOptions) (*v1.PersistentVolume, controller.ProvisioningState, error) {
+	request, err := p.request(ctx, o)
+	if err != nil {
+		// A copy may be under way whose source has gone: NoChange leaves what is known of it.
+		p.restFor(o.PVC, err)
+		return nil, controller.ProvisioningNoChange, err
+	}
+	answer, err := p.volumes.CreateVolume(ctx, request)
+	if err != nil {
+		return nil, stateOf(err), p.failed(o.PVC, request, err)
+	}
+	p.fillings.done(o.PVC.UID)
+	if request.GetVolumeContentSource() != nil && answer.GetVolume().GetContentSource() == nil {
+		return nil, controller.ProvisioningInBackground, errors.New("the driver answered with an empty volume: this is a mistake in the driver, please report it")
+	}
+	pv, err := persistentVolume(p.driver, o, request, answer.GetVolume())
+	return pv, controller.ProvisioningInBackground, err
+}
+
+// request is [createRequest] with what only the API server knows.
+func (p *provisioner) request(ctx context.Context, o controller.ProvisionOptions) (*csi.CreateVolumeRequest, error) {
+	request := createRequest(o)
+	var err error
+	if request.VolumeContentSource, err = p.sources.of(ctx, o.PVC); err != nil {
+		return nil, err
+	}
+	request.MutableParameters, err = attributes(ctx, p.client, p.driver, o.PVC)
+	return request, err
+}
+
+func (p *provisioner) restFor(claim *v1.PersistentVolumeClaim, err error) {
+	var later waitError
+	if errors.As(err, &later) {
+		p.fillings.rest(claim.UID, sourcePause)
+		return
+	}
+	p.fillings.done(claim.UID)
+}
+
+// failed is what a failed CreateVolume is called. Aborted is the answer while the files of a source are copied.
+func (p *provisioner) failed(claim *v1.PersistentVolumeClaim, r *csi.CreateVolumeRequest, err error) error {
+	if r.GetVolumeContentSource() != nil && status.Code(err) == codes.Aborted {
+		p.fillings.rest(claim.UID, fillingPause)
+		return fillingError(readable(err))
+	}
+	p.fillings.done(claim.UID)
+	if status.Code(err) == codes.ResourceExhausted {
+		p.full()
+	}
+	return readable(err)
+}
+
+// refuse finds what no volume of ours can satisfy.
 func refuse(claim *v1.PersistentVolumeClaim) error {
 	if claim.Spec.Selector != nil {
 		return errors.New("the claim has a selector, and a volume that is yet to be made has no labels to select by: " +
 			"remove spec.selector, or make a PersistentVolume by hand")
 	}
-	if name := claim.Spec.VolumeAttributesClassName; name != nil && *name != "" {
-		return fmt.Errorf("the claim asks for the volume attributes class %q, and this driver has no attributes to change: "+
-			"remove spec.volumeAttributesClassName", *name)
-	}
-	return refuseSource(claim)
-}
-
-// refuseSource: sources of kinds that are not a CSI driver's belong to volume populators, which make the volume
-// themselves (KEP-1495).
-func refuseSource(claim *v1.PersistentVolumeClaim) error {
-	source := claim.Spec.DataSourceRef
-	if source == nil && claim.Spec.DataSource != nil {
-		source = &v1.TypedObjectReference{Kind: claim.Spec.DataSource.Kind, Name: claim.Spec.DataSource.Name, APIGroup: claim.Spec.DataSource.APIGroup}
-	}
-	if source == nil {
-		return nil
-	}
-	group := ""
-	if source.APIGroup != nil {
-		group = *source.APIGroup
-	}
-	if group == "" && source.Kind == "PersistentVolumeClaim" || group == "snapshot.storage.k8s.io" && source.Kind == "VolumeSnapshot" {
-		return fmt.Errorf("the claim is to be filled from %s %q, which this driver cannot do yet: remove spec.dataSource and "+
-			"spec.dataSourceRef, and copy the files in a pod", source.Kind, source.Name)
-	}
-	return &controller.IgnoredError{Reason: fmt.Sprintf("a volume populator makes volumes from %s %q", source.Kind, source.Name)}
+	return nil
 }
 
 // Delete removes the volume behind a PersistentVolume of ours; others are left alone.
@@ -115,7 +143,7 @@ func (p *provisioner) Delete(ctx context.Context, pv *v1.PersistentVolume) error
 	defer call.end()
 	request := &csi.DeleteVolumeRequest{VolumeId: source.VolumeHandle}
 	if len(pv.Spec.MountOptions) > 0 {
-		request.Secrets = map[string]string{secretMountOptions: strings.Join(pv.Spec.MountOptions, ",")}
+		request.Secrets = map[string]string{SecretMountOptions: strings.Join(pv.Spec.MountOptions, ",")}
 	}
 	if _, err := p.volumes.DeleteVolume(ctx, request); err != nil {
 		return readable(err)

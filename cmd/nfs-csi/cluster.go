@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	snapshots "github.com/kubernetes-csi/external-snapshotter/client/v8/clientset/versioned"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/nfs-csi/nfs-csi/pkg/provisioner"
+	"github.com/nfs-csi/nfs-csi/pkg/provisioner/capacity"
+	"github.com/nfs-csi/nfs-csi/pkg/provisioner/resizing"
+	"github.com/nfs-csi/nfs-csi/pkg/provisioner/snapshotting"
+	"github.com/nfs-csi/nfs-csi/pkg/share"
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// The values of --resizer and --snapshotter.
+const auto, on, off = "auto", "on", "off"
+
+func mode(flag, value string) error {
+	if value != auto && value != on && value != off {
+		return fmt.Errorf("%s is %q: it must be %s, %s or %s", flag, value, auto, on, off)
+	}
+	return nil
+}
+
+func (o *controllerOptions) checkCapacityOwner() error {
+	if namespace, name, _ := strings.Cut(o.capacityOwner, "/"); o.capacityOwner != "" && (namespace == "" || name == "") {
+		return fmt.Errorf("--storage-capacity is %q: name a Deployment as NAMESPACE/NAME", o.capacityOwner)
+	}
+	return nil
+}
+
+// claimWatcher is the provisioner, or what stands for it where there are no claims.
+type claimWatcher interface {
+	Run(ctx context.Context) error
+	Ready() error
+}
+
+type noClaims struct{}
+
+func (noClaims) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (noClaims) Ready() error                  { return nil }
+
+// inCluster is everything that the controller does with the API server, while it leads.
+type inCluster struct {
+	*controllerOptions
+	service   csi.ControllerServer
+	shares    *share.Manager
+	defaults  volume.Defaults
+	api       kubernetes.Interface
+	snapshots snapshots.Interface // nil: switched off
+	log       *slog.Logger
+}
+
+// visitor goes on with what an earlier process left on a share.
+type visitor interface {
+	Visit(ctx context.Context, l volume.Location, mountOptions []string) error
+}
+
+// kubernetes composes it: the provisioner, and beside it what is switched on.
+func (o *controllerOptions) kubernetes(service csi.ControllerServer, shares *share.Manager, defaults volume.Defaults, m *metrics, log *slog.Logger) (claimWatcher, error) {
+	if o.csiOnly {
+		return noClaims{}, nil
+	}
+	config, err := restConfig(o.kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	c := inCluster{controllerOptions: o, service: service, shares: shares, defaults: defaults, log: log}
+	if c.api, err = kubernetes.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("making the client of the API server: %w", err)
+	}
+	if o.snapshotter != off {
+		if c.snapshots, err = snapshotClient(config); err != nil {
+			return nil, err
+		}
+	}
+	return c.provisioner(config, m)
+}
+
+// snapshotClient speaks JSON: the API server has VolumeSnapshots in no other form.
+func snapshotClient(config *rest.Config) (snapshots.Interface, error) {
+	config = rest.CopyConfig(config)
+	config.ContentType, config.AcceptContentTypes = "", ""
+	client, err := snapshots.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making the client for VolumeSnapshots: %w", err)
+	}
+	return client, nil
+}
+
+func (c *inCluster) provisioner(config *rest.Config, m *metrics) (claimWatcher, error) {
+	p := provisioner.Config{
+		DriverName: c.driverName, Names: c.provisionerNames, Volumes: c.service, Client: c.api, Snapshots: c.snapshots,
+		Workers: c.workers, Log: c.log, Metrics: m.registry,
+	}
+	var room *capacity.Publisher
+	if c.capacityOwner != "" {
+		p.Full = func() { room.Soon() }
+	}
+	var err error
+	if c.leaderElection {
+		if p.Election, err = election(config, c.driverName, c.electionNamespace); err != nil {
+			return nil, err
+		}
+	}
+	k, err := provisioner.New(p)
+	if err != nil {
+		return nil, err
+	}
+	known := k.Informers()
+	if c.capacityOwner != "" {
+		room = c.publisher(known)
+		k.Beside(room.Run)
+	}
+	c.beside(k, known)
+	return k, nil
+}
+
+func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informers) {
+	if shares, ok := any(c.shares).(visitor); ok {
+		visits := provisioner.Visits{Visit: shares.Visit, Ours: c.ours, Defaults: c.defaults, Classes: known.Classes, Log: c.log}
+		k.Beside(visits.Run)
+	}
+	if c.resizer != off {
+		k.Beside(c.said("resizing", func(ctx context.Context) error {
+			return resizing.Run(ctx, resizing.Config{
+				DriverName: c.driverName, Volumes: c.service, Client: c.api, Claims: known.Claims, Persistent: known.Volumes,
+				SecretsOfMount: provisioner.SecretMountOptions, Needed: c.resizer == on, Log: c.log,
+			})
+		}))
+	}
+	if c.snapshots != nil {
+		k.Beside(c.said("snapshotting", func(ctx context.Context) error {
+			return snapshotting.Run(ctx, snapshotting.Config{
+				DriverName: c.driverName, Volumes: c.service, Client: c.api, Snapshots: c.snapshots, Persistent: known.Volumes,
+				SecretsOfMount: provisioner.SecretMountOptions, Needed: c.snapshotter == on, Log: c.log,
+			})
+		}))
+	}
+}
+
+// said logs how a task ends that cannot begin.
+func (c *inCluster) said(what string, task func(context.Context) error) func(context.Context) {
+	return func(ctx context.Context) {
+		if err := task(ctx); err != nil {
+			c.log.Error(what+" has ended", "err", err)
+		}
+	}
+}
+
+func (c *inCluster) publisher(known provisioner.Informers) *capacity.Publisher {
+	namespace, owner, _ := strings.Cut(c.capacityOwner, "/")
+	return capacity.New(capacity.Config{
+		DriverName: c.driverName, Names: c.provisionerNames, Shares: c.service, Client: c.api, Classes: known.Classes,
+		Namespace: namespace, Owner: owner, Log: c.log,
+	})
+}
+
+func (c *inCluster) ours(name string) bool {
+	return name == c.driverName || slices.Contains(c.provisionerNames, name)
+}

@@ -1,0 +1,128 @@
+package provisioner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/util/workqueue"
+)
+
+const (
+	// filling begins what an Event says of a claim whose volume is being filled.
+	filling = "the volume is being filled, "
+	// fillingReason is the reason of such an Event.
+	fillingReason = "Filling"
+	// fillingPause is how long a claim rests between two looks at its copy, each of which lasts as long as a call may.
+	fillingPause = time.Second
+	// fillingEvery is how often users are told how far a copy is.
+	fillingEvery = time.Minute
+)
+
+// fillings are the claims whose volumes are being filled. The library takes every answer but success for a failure: it
+// would wait longer and longer before it looks again, and warn users.
+type fillings struct {
+	workqueue.TypedRateLimiter[any] // of all other claims
+	now                             func() time.Time
+
+	mu    sync.Mutex
+	pause map[types.UID]time.Duration
+	told  map[types.UID]time.Time
+}
+
+func newFillings(others workqueue.TypedRateLimiter[any]) *fillings {
+	return &fillings{TypedRateLimiter: others, now: time.Now, pause: map[types.UID]time.Duration{}, told: map[types.UID]time.Time{}}
+}
+
+// rest lets a claim be tried again after d, as often as it takes.
+func (f *fillings) rest(claim types.UID, d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pause[claim] = d
+}
+
+// done forgets a claim, or lets its next failure be one as all others are.
+func (f *fillings) done(claim types.UID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.pause, claim)
+	delete(f.told, claim)
+}
+
+// When is how long an item of the claims' queue, a UID, is to wait.
+func (f *fillings) When(item any) time.Duration {
+	if uid, ok := item.(string); ok {
+		f.mu.Lock()
+		d, ok := f.pause[types.UID(uid)]
+		f.mu.Unlock()
+		if ok {
+			return d
+		}
+	}
+	return f.TypedRateLimiter.When(item)
+}
+
+// Forget is told that an item has succeeded, or that its claim has gone.
+func (f *fillings) Forget(item any) {
+	if uid, ok := item.(string); ok {
+		f.done(types.UID(uid))
+	}
+	f.TypedRateLimiter.Forget(item)
+}
+
+func fillingError(progress error) error { return errors.New(filling + progress.Error()) }
+
+// event is what becomes of an Event of the library's: one about a copy under way is no warning, and comes once in a
+// while; nil: it is not worth telling.
+func (f *fillings) event(e *v1.Event) *v1.Event {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last, known := f.told[e.InvolvedObject.UID]
+	_, progress, found := strings.Cut(e.Message, filling)
+	switch {
+	case !found && known && e.Reason == "Provisioning":
+		return nil // another look at the copy
+	case !found:
+		return e
+	case f.now().Sub(last) < fillingEvery:
+		return nil
+	}
+	f.told[e.InvolvedObject.UID] = f.now()
+	e = e.DeepCopy()
+	e.Name = fmt.Sprintf("%s.%x", e.InvolvedObject.Name, f.now().UnixNano())
+	e.Type, e.Reason, e.Message, e.Count = v1.EventTypeNormal, fillingReason, filling+progress, 1
+	e.FirstTimestamp, e.ResourceVersion = e.LastTimestamp, ""
+	return e
+}
+
+// fillingEvents is where the library's Events go to.
+type fillingEvents struct {
+	corev1.EventInterface
+	fillings *fillings
+}
+
+func (s fillingEvents) CreateWithEventNamespace(e *v1.Event) (*v1.Event, error) {
+	told := s.fillings.event(e)
+	if told == nil {
+		return e, nil
+	}
+	return s.EventInterface.CreateWithEventNamespaceWithContext(context.Background(), told)
+}
+
+// PatchWithEventNamespace is told of repetitions, and an Event about a copy is never one.
+func (s fillingEvents) PatchWithEventNamespace(e *v1.Event, data []byte) (*v1.Event, error) {
+	switch told := s.fillings.event(e); told {
+	case nil:
+		return e, nil
+	case e:
+		return s.EventInterface.PatchWithEventNamespaceWithContext(context.Background(), e, data)
+	default:
+		return s.EventInterface.CreateWithEventNamespaceWithContext(context.Background(), told)
+	}
+}

@@ -1,0 +1,171 @@
+package resizing
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	v1 "k8s.io/api/core/v1"
+	storage "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/cache"
+)
+
+const driver = "nfs-csi.example.com"
+
+// driverFake remembers what it was asked.
+type driverFake struct {
+	mu       sync.Mutex
+	grown    []*csi.ControllerExpandVolumeRequest
+	changed  []*csi.ControllerModifyVolumeRequest
+	failures int // so many calls fail first
+	code     codes.Code
+}
+
+func (d *driverFake) fail() error {
+	if d.failures == 0 {
+		return nil
+	}
+	d.failures--
+	return status.Error(d.code, "not now")
+}
+
+func (d *driverFake) ControllerExpandVolume(_ context.Context, r *csi.ControllerExpandVolumeRequest) (*csi.ControllerExpandVolumeResponse, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.grown = append(d.grown, r)
+	return &csi.ControllerExpandVolumeResponse{CapacityBytes: r.GetCapacityRange().GetRequiredBytes()}, d.fail()
+}
+
+func (d *driverFake) ControllerModifyVolume(_ context.Context, r *csi.ControllerModifyVolumeRequest) (*csi.ControllerModifyVolumeResponse, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changed = append(d.changed, r)
+	return &csi.ControllerModifyVolumeResponse{}, d.fail()
+}
+
+// objects are a claim of 1Gi, bound to a volume of a driver.
+func objects(name, driver string) (*v1.PersistentVolumeClaim, *v1.PersistentVolume) {
+	size := v1.ResourceList{v1.ResourceStorage: resource.MustParse("1Gi")}
+	claim := &v1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: "uid-1"},
+		Spec:       v1.PersistentVolumeClaimSpec{VolumeName: "pv-" + name, Resources: v1.VolumeResourceRequirements{Requests: size}},
+		Status:     v1.PersistentVolumeClaimStatus{Phase: v1.ClaimBound, Capacity: size},
+	}
+	return claim, &v1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: "pv-" + name},
+		Spec: v1.PersistentVolumeSpec{
+			Capacity: maps.Clone(size), ClaimRef: &v1.ObjectReference{Namespace: "default", Name: name, UID: "uid-1"}, MountOptions: []string{"vers=4.1", "hard"},
+			PersistentVolumeSource: v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{Driver: driver, VolumeHandle: "handle-" + name}},
+		},
+	}
+}
+
+// run starts resizing on an API server in memory and ends it with the test.
+func run(t *testing.T, d *driverFake, attributes bool, has ...runtime.Object) *fake.Clientset {
+	t.Helper()
+	client := fake.NewClientset(has...)
+	if attributes {
+		client.Resources = []*metav1.APIResourceList{{GroupVersion: "storage.k8s.io/v1", APIResources: []metav1.APIResource{{Kind: "VolumeAttributesClass"}}}}
+	}
+	factory := informers.NewSharedInformerFactory(client, 0)
+	claims, persistent := factory.Core().V1().PersistentVolumeClaims().Informer(), factory.Core().V1().PersistentVolumes().Informer()
+	ctx, cancel := context.WithCancel(t.Context())
+	factory.Start(ctx.Done())
+	cache.WaitForCacheSync(ctx.Done(), claims.HasSynced, persistent.HasSynced)
+	done := make(chan error, 1)
+	go func() {
+		done <- Run(ctx, Config{DriverName: driver, Volumes: d, Client: client, Claims: claims, Persistent: persistent, SecretsOfMount: "mountOptions",
+			Needed: true, Log: slog.New(slog.DiscardHandler)})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("resizing ended with %v", err)
+		}
+		factory.Shutdown()
+	})
+	return client
+}
+
+func await(t *testing.T, client *fake.Clientset, claim, what string, done func(*v1.PersistentVolumeClaim, *v1.PersistentVolume) bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		c, err := client.CoreV1().PersistentVolumeClaims("default").Get(t.Context(), claim, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pv, err := client.CoreV1().PersistentVolumes().Get(t.Context(), c.Spec.VolumeName, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done(c, pv) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no sign of %s: claim %+v, volume %+v", what, c.Status, pv.Spec)
+		}
+	}
+}
+
+func TestVolumeGrows(t *testing.T) {
+	for _, failures := range []int{0, 2} {
+		t.Run(fmt.Sprintf("%d failures", failures), func(t *testing.T) {
+			d := &driverFake{failures: failures, code: codes.Unavailable}
+			claim, pv := objects("data", driver)
+			theirClaim, theirs := objects("theirs", "other")
+			claim.Spec.Resources.Requests = v1.ResourceList{v1.ResourceStorage: resource.MustParse("2Gi")}
+			theirClaim.Spec.Resources.Requests = claim.Spec.Resources.Requests
+			client := run(t, d, false, claim, pv, theirClaim, theirs)
+			await(t, client, "data", "2Gi", func(c *v1.PersistentVolumeClaim, pv *v1.PersistentVolume) bool {
+				return c.Status.Capacity.Storage().String() == "2Gi" && pv.Spec.Capacity.Storage().String() == "2Gi" && len(c.Status.Conditions) == 0
+			})
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			last := d.grown[len(d.grown)-1]
+			if len(d.grown) != failures+1 || last.GetVolumeId() != "handle-data" || last.GetCapacityRange().GetRequiredBytes() != 2<<30 || last.GetSecrets()["mountOptions"] != "vers=4.1,hard" {
+				t.Errorf("asked to grow %v", d.grown)
+			}
+		})
+	}
+}
+
+func TestClassOfAttributesChanges(t *testing.T) {
+	d, gold := &driverFake{failures: 1, code: codes.Aborted}, "gold"
+	claim, pv := objects("data", driver)
+	claim.Spec.VolumeAttributesClassName = &gold
+	class := &storage.VolumeAttributesClass{ObjectMeta: metav1.ObjectMeta{Name: gold}, DriverName: driver, Parameters: map[string]string{"onDelete": "archive"}}
+	client := run(t, d, true, claim, pv, class)
+	await(t, client, "data", "the class", func(c *v1.PersistentVolumeClaim, pv *v1.PersistentVolume) bool {
+		now := c.Status.CurrentVolumeAttributesClassName
+		return now != nil && *now == gold && pv.Spec.VolumeAttributesClassName != nil && *pv.Spec.VolumeAttributesClassName == gold
+	})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	last := d.changed[len(d.changed)-1]
+	if last.GetVolumeId() != "handle-data" || len(last.GetMutableParameters()) != 1 || last.GetMutableParameters()["onDelete"] != "archive" || last.GetSecrets()["mountOptions"] != "vers=4.1,hard" {
+		t.Errorf("asked to change %v", d.changed)
+	}
+}
+
+// What cannot be is said on the claim.
+func TestInfeasibleGrowthIsTold(t *testing.T) {
+	d := &driverFake{failures: 1000, code: codes.OutOfRange}
+	claim, pv := objects("data", driver)
+	claim.Spec.Resources.Requests = v1.ResourceList{v1.ResourceStorage: resource.MustParse("2Gi")}
+	client := run(t, d, false, claim, pv)
+	await(t, client, "data", "the mark", func(c *v1.PersistentVolumeClaim, pv *v1.PersistentVolume) bool {
+		return c.Status.AllocatedResourceStatuses[v1.ResourceStorage] == v1.PersistentVolumeClaimControllerResizeInfeasible && pv.Spec.Capacity.Storage().String() == "1Gi"
+	})
+}

@@ -1,0 +1,233 @@
+package snapshotting
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
+	snapshotfake "github.com/kubernetes-csi/external-snapshotter/client/v8/clientset/versioned/fake"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
+)
+
+const testDriver = "nfs-csi.example.com"
+
+var created = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+// driverFake remembers what it was asked.
+type driverFake struct {
+	mu       sync.Mutex
+	busy     int // so many times CreateSnapshot answers that it copies
+	made     []*csi.CreateSnapshotRequest
+	removed  []*csi.DeleteSnapshotRequest
+	lookedup []*csi.ListSnapshotsRequest
+	there    bool // whether ListSnapshots finds what it is asked for
+}
+
+func snapshotOf(id string) *csi.Snapshot {
+	return &csi.Snapshot{SnapshotId: id, SizeBytes: 1 << 30, CreationTime: timestamppb.New(created), ReadyToUse: true}
+}
+
+func (d *driverFake) CreateSnapshot(_ context.Context, r *csi.CreateSnapshotRequest) (*csi.CreateSnapshotResponse, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.made = append(d.made, r)
+	if len(d.made) <= d.busy {
+		return nil, status.Error(codes.Aborted, "copying: 43 %")
+	}
+	return &csi.CreateSnapshotResponse{Snapshot: snapshotOf("server#share#" + r.GetName())}, nil
+}
+
+func (d *driverFake) DeleteSnapshot(_ context.Context, r *csi.DeleteSnapshotRequest) (*csi.DeleteSnapshotResponse, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.removed = append(d.removed, r)
+	return &csi.DeleteSnapshotResponse{}, nil
+}
+
+func (d *driverFake) ListSnapshots(_ context.Context, r *csi.ListSnapshotsRequest) (*csi.ListSnapshotsResponse, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lookedup = append(d.lookedup, r)
+	if !d.there {
+		return &csi.ListSnapshotsResponse{}, nil
+	}
+	return &csi.ListSnapshotsResponse{Entries: []*csi.ListSnapshotsResponse_Entry{{Snapshot: snapshotOf(r.GetSnapshotId())}}}, nil
+}
+
+type world struct {
+	*testing.T
+	core      *fake.Clientset
+	snapshots *snapshotfake.Clientset
+	there     *atomic.Bool // whether the API server has the kinds
+	looked    *atomic.Int32
+}
+
+// newWorld runs snapshotting on an API server in memory, with a volume that has mount options.
+func newWorld(t *testing.T, d *driverFake, there bool, has ...runtime.Object) world {
+	t.Helper()
+	w := world{t, fake.NewClientset(&v1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: "pv"},
+		Spec: v1.PersistentVolumeSpec{MountOptions: []string{"vers=4.1"},
+			PersistentVolumeSource: v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{Driver: testDriver, VolumeHandle: "server#share#data##"}}},
+	}), snapshotfake.NewSimpleClientset(append(has, &snapshotv1.VolumeSnapshotClass{ObjectMeta: metav1.ObjectMeta{Name: "class"}, Driver: testDriver})...), &atomic.Bool{}, &atomic.Int32{}}
+	w.there.Store(there)
+	w.core.Resources = []*metav1.APIResourceList{{GroupVersion: "snapshot.storage.k8s.io/v1", APIResources: []metav1.APIResource{{Kind: "VolumeSnapshotContent"}}}}
+	w.core.PrependReactor("get", "resource", func(clienttesting.Action) (bool, runtime.Object, error) {
+		w.looked.Add(1)
+		if w.there.Load() {
+			return false, nil, nil
+		}
+		return true, nil, errors.NewNotFound(schema.GroupResource{}, "")
+	})
+	factory := informers.NewSharedInformerFactory(w.core, 0)
+	persistent := factory.Core().V1().PersistentVolumes().Informer()
+	ctx, cancel := context.WithCancel(t.Context())
+	factory.Start(ctx.Done())
+	cache.WaitForCacheSync(ctx.Done(), persistent.HasSynced)
+	done := make(chan error, 1)
+	go func() {
+		done <- Run(ctx, Config{DriverName: testDriver, Volumes: d, Client: w.core, Snapshots: w.snapshots, Persistent: persistent,
+			SecretsOfMount: "mountOptions", Needed: true, Log: slog.New(slog.DiscardHandler), Look: 10 * time.Millisecond})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("snapshotting ended with %v", err)
+		}
+		factory.Shutdown()
+	})
+	return w
+}
+
+// content asks for a snapshot of the volume "handle", or stands for one that is there.
+func content(name, driver string, change ...func(*snapshotv1.VolumeSnapshotContent)) *snapshotv1.VolumeSnapshotContent {
+	handle, class := "server#share#data##", "class"
+	c := &snapshotv1.VolumeSnapshotContent{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: []string{"snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"}},
+		Spec: snapshotv1.VolumeSnapshotContentSpec{
+			Driver: driver, DeletionPolicy: snapshotv1.VolumeSnapshotContentDelete, VolumeSnapshotClassName: &class,
+			VolumeSnapshotRef: v1.ObjectReference{Namespace: "default", Name: "s", UID: "1234"},
+			Source:            snapshotv1.VolumeSnapshotContentSource{VolumeHandle: &handle},
+		},
+	}
+	for _, f := range change {
+		f(c)
+	}
+	return c
+}
+
+func (w world) await(name, what string, done func(*snapshotv1.VolumeSnapshotContent) bool) {
+	w.Helper()
+	w.until(what, func() bool {
+		c, err := w.snapshots.SnapshotV1().VolumeSnapshotContents().Get(w.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			w.Fatal(err)
+		}
+		return done(c)
+	})
+}
+
+func (w world) until(what string, done func() bool) {
+	w.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.Fatalf("no sign of %s", what)
+		}
+	}
+}
+
+func ready(c *snapshotv1.VolumeSnapshotContent) bool {
+	s := c.Status
+	return s != nil && s.ReadyToUse != nil && *s.ReadyToUse && s.SnapshotHandle != nil && *s.SnapshotHandle == "server#share#snapshot-1234" &&
+		s.CreationTime != nil && *s.CreationTime == created.UnixNano() && s.RestoreSize != nil && *s.RestoreSize == 1<<30
+}
+
+func TestSnapshotIsMadeOnceItsCopyIsDone(t *testing.T) {
+	d := &driverFake{busy: 2}
+	w := newWorld(t, d, true, content("ours", testDriver), content("theirs", "other"))
+	w.await("ours", "the snapshot", ready)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	last := d.made[len(d.made)-1]
+	if len(d.made) != 3 || last.GetSourceVolumeId() != "server#share#data##" || last.GetSecrets()["mountOptions"] != "vers=4.1" {
+		t.Errorf("asked to make %v", d.made)
+	}
+}
+
+func TestSnapshotIsDeleted(t *testing.T) {
+	d, now, handle := &driverFake{}, metav1.Now(), "server#share#s#s#data"
+	w := newWorld(t, d, true, content("ours", testDriver, func(c *snapshotv1.VolumeSnapshotContent) {
+		c.DeletionTimestamp, c.Annotations = &now, map[string]string{"snapshot.storage.kubernetes.io/volumesnapshot-being-deleted": "yes"}
+		c.Status = &snapshotv1.VolumeSnapshotContentStatus{SnapshotHandle: &handle}
+	}))
+	w.await("ours", "the end", func(c *snapshotv1.VolumeSnapshotContent) bool { return len(c.Finalizers) == 0 })
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.removed) == 0 || d.removed[0].GetSnapshotId() != handle || d.removed[0].GetSecrets()["mountOptions"] != "vers=4.1" {
+		t.Errorf("asked to remove %v", d.removed)
+	}
+}
+
+// A snapshot that is there already, as one of csi-driver-nfs, is found by its handle.
+func TestSnapshotIsFoundByItsHandle(t *testing.T) {
+	d, handle := &driverFake{there: true}, "server#share#snapshot-1234"
+	w := newWorld(t, d, true, content("ours", testDriver, func(c *snapshotv1.VolumeSnapshotContent) {
+		c.Spec.Source = snapshotv1.VolumeSnapshotContentSource{SnapshotHandle: &handle}
+		c.Spec.VolumeSnapshotClassName = nil
+	}))
+	w.await("ours", "the snapshot", ready)
+	_, _, _, _, err := driver{Config{Volumes: &driverFake{}, Persistent: cache.NewSharedIndexInformer(nil, &v1.PersistentVolume{}, 0, nil)}, t.Context()}.
+		GetSnapshotStatus(t.Context(), "x", nil)
+	if status.Code(err) != codes.NotFound {
+		t.Errorf("a snapshot that is not there: %v", err)
+	}
+}
+
+// The kinds may be installed later, removed, and installed again.
+func TestKindsComeAndGo(t *testing.T) {
+	w := newWorld(t, &driverFake{}, false, content("first", testDriver))
+	w.looks()
+	if n := w.watches(); n != 0 {
+		t.Errorf("%d watches before the kinds are there", n)
+	}
+	w.there.Store(true)
+	w.await("first", "the snapshot", ready)
+	before := w.watches()
+	w.there.Store(false)
+	w.looks()
+	w.there.Store(true)
+	w.until("a new watch", func() bool { return w.watches() > before })
+}
+
+// looks waits until the kinds were looked for, twice from begin to end.
+func (w world) looks() {
+	w.Helper()
+	seen := w.looked.Load()
+	w.until("a look for the kinds", func() bool { return w.looked.Load() > seen+2 })
+}
+
+// watches counts those of VolumeSnapshotContents that were ever opened.
+func (w world) watches() (n int) {
+	for _, a := range w.snapshots.Actions() {
+		if a.Matches("watch", "volumesnapshotcontents") {
+			n++
+		}
+	}
+	return n
+}
