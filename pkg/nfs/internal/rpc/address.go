@@ -114,7 +114,7 @@ type attempt struct {
 
 // race connects to the addresses in their order. The next one starts when the one before has failed or its head start is
 // over; the first connection made is kept, and those of the others are closed before race returns.
-func race(ctx context.Context, addresses []netip.Addr, connect func(context.Context, netip.Addr) (net.Conn, error)) (net.Conn, netip.Addr, error) {
+func race(ctx context.Context, addresses []netip.Addr, headStart time.Duration, connect func(context.Context, netip.Addr) (net.Conn, error)) (net.Conn, netip.Addr, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan attempt, len(addresses))
 	running, next := 0, 0

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -27,6 +28,8 @@ type Dialer struct {
 	// certificates can be replaced while the program runs.
 	TLS              func() (*tls.Config, error)
 	Program, Version uint32 // asked whether it has TLS
+
+	headStart time.Duration // in tests, instead of the usual
 
 	// Memory is what connections teach about the server's addresses. Dialers of one server share it; nil: nothing is learnt.
 	Memory *Memory
@@ -66,7 +69,7 @@ func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	nc, winner, err := race(ctx, addresses, d.connectTo)
+	nc, winner, err := race(ctx, addresses, cmp.Or(d.headStart, headStart), d.connectTo)
 	if err != nil {
 		return nil, err
 	}
