@@ -87,7 +87,7 @@ func TestDefaultsFromTheEnvironment(t *testing.T) {
 	if got := c.Flag("nfs-server").Value.String() + c.Flag("nfs-share").Value.String(); got != "old.example.com/exports" {
 		t.Errorf("defaults are %q", got)
 	}
-	o := controllerOptions{server: "old.example.com", share: "/exports", mode: "0770", workers: 1, csiOnly: true}
+	o := controllerOptions{server: "old.example.com", share: "/exports", mode: "0770", workers: 1, csiOnly: true, resizer: auto, snapshotter: off}
 	d, err := o.check()
 	if err != nil || d.Mode != 0o770 || d.Policy != volume.Delete {
 		t.Errorf("%+v, %v", d, err)
