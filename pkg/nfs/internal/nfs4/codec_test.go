@@ -17,11 +17,11 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/xdr"
 )
 
-// everyOperation builds a compound with each operation that we send.
-func everyOperation() *compound {
+// everyOperation builds a compound with each operation that we send in a minor version.
+func everyOperation(minor uint32) *compound {
 	mode, size := uint32(0o2770), uint64(9)
 	set := file.Set{Mode: &mode, UID: 1000, GID: 2000}
-	b := newCompound(1)
+	b := newCompound(minor)
 	b.op(opPutRootFH)
 	b.putFH("handle")
 	b.op(opSaveFH)
@@ -40,7 +40,7 @@ func everyOperation() *compound {
 	b.String("link")
 	encodeSet(&b.Encoder, file.Set{UID: -1, GID: -1}, nil)
 	b.setattr(set, &size)
-	owner := &openOwner{clientID: 77, name: "owner"}
+	owner := &openOwner{clientID: 77, name: "owner", requests: 8}
 	b.openNew(owner, "file", set)
 	b.write(currentState(), 8, []byte("12345"))
 	b.close(owner, currentState())
@@ -51,6 +51,12 @@ func everyOperation() *compound {
 	b.String("old")
 	b.String("new")
 	b.remove("gone")
+	if minor == 0 {
+		b.op(opOpenConfirm)
+		b.Fixed(make([]byte, 16))
+		b.number(owner)
+		return b
+	}
 	b.op(opReclaimComplete)
 	b.Uint32(0)
 	b.sequence([sessionIDSize]byte{1, 2, 3}, 4, 5, 6)
@@ -61,43 +67,59 @@ const accessAll = 0x3f
 
 // TestArgumentsOracle has an implementation generated from the RFC read what we write.
 func TestArgumentsOracle(t *testing.T) {
-	b := everyOperation()
-	var args oracle.Compound4args
-	r := bytes.NewReader(b.B)
-	if _, err := args.ReadFrom(r); err != nil {
-		t.Fatal(err)
-	}
-	if r.Len() != 0 || args.Minorversion != 1 || len(args.Argarray) != len(b.ops) {
-		t.Fatalf("%d bytes left, minor %d, %d operations of %d", r.Len(), args.Minorversion, len(args.Argarray), len(b.ops))
-	}
-	for i, op := range args.Argarray {
-		if uint32(op.GetArgop()) != b.ops[i] {
-			t.Errorf("operation %d is %d, want %d", i, op.GetArgop(), b.ops[i])
+	for minor, want := range []struct{ access, number uint32 }{{2, 9}, {0x402, 0}, {0x402, 0}} {
+		b := everyOperation(uint32(minor))
+		args := readByOracle(t, b)
+		if args.Minorversion != uint32(minor) {
+			t.Errorf("minor version %d, want %d", args.Minorversion, minor)
+		}
+		var again bytes.Buffer
+		if _, err := args.WriteTo(&again); err != nil || !bytes.Equal(again.Bytes(), b.B) {
+			t.Errorf("written again it differs: %v", err)
+		}
+		open := args.Argarray[slices.Index(b.ops, opOpen)].(*oracle.NfsArgop4_OP_OPEN).Opopen
+		closing := args.Argarray[slices.Index(b.ops, opClose)].(*oracle.NfsArgop4_OP_CLOSE).Opclose
+		if open.ShareAccess != want.access || open.Seqid != want.number || closing.Seqid != want.number ||
+			open.Owner.Clientid != 77 || string(open.Owner.Owner) != "owner" {
+			t.Errorf("OPEN %+v, CLOSE %+v", open, closing)
 		}
 	}
-	var again bytes.Buffer
-	if _, err := args.WriteTo(&again); err != nil || !bytes.Equal(again.Bytes(), b.B) {
-		t.Errorf("written again it differs: %v", err)
-	}
-	open := args.Argarray[slices.Index(b.ops, opOpen)].(*oracle.NfsArgop4_OP_OPEN).Opopen
-	if open.ShareAccess != 0x402 || open.Owner.Clientid != 77 || string(open.Owner.Owner) != "owner" {
-		t.Errorf("OPEN %+v", open)
-	}
+	args := readByOracle(t, everyOperation(1))
 	if seq := args.Argarray[0].(*oracle.NfsArgop4_OP_SEQUENCE).Opsequence; !seq.SaCachethis || seq.SaSequenceid != 4 ||
 		seq.SaSlotid != 5 || seq.SaHighestSlotid != 6 {
 		t.Errorf("SEQUENCE %+v", seq)
 	}
 }
 
-func TestSetupOracle(t *testing.T) {
-	c := &Client{minor: 1, owner: []byte("me")}
-	for name, b := range map[string]*compound{"EXCHANGE_ID": c.exchangeIDArgs(), "CREATE_SESSION": c.createSessionArgs(7, 8)} {
-		var args oracle.Compound4args
-		r := bytes.NewReader(b.B)
-		if _, err := args.ReadFrom(r); err != nil || r.Len() != 0 {
-			t.Errorf("%s: %v, %d bytes left", name, err, r.Len())
+// readByOracle fails the test unless the oracle finds the operations that we meant, and nothing after them.
+func readByOracle(t *testing.T, b *compound) *oracle.Compound4args {
+	t.Helper()
+	args := new(oracle.Compound4args)
+	r := bytes.NewReader(b.B)
+	if _, err := args.ReadFrom(r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Len() != 0 || len(args.Argarray) != len(b.ops) {
+		t.Fatalf("%d bytes left, %d operations of %d", r.Len(), len(args.Argarray), len(b.ops))
+	}
+	for i, op := range args.Argarray {
+		if uint32(op.GetArgop()) != b.ops[i] {
+			t.Errorf("operation %d is %d, want %d", i, op.GetArgop(), b.ops[i])
 		}
 	}
+	return args
+}
+
+func TestSetupOracle(t *testing.T) {
+	c := &Client{minor: 1, owner: []byte("me")}
+	readByOracle(t, c.exchangeIDArgs())
+	readByOracle(t, c.createSessionArgs(7, 8))
+	c = &Client{owner: []byte("me"), verifier: [8]byte{1, 2}}
+	op := readByOracle(t, c.setClientIDArgs()).Argarray[0].(*oracle.NfsArgop4_OP_SETCLIENTID).Opsetclientid
+	if string(op.Client.Id) != "me" || op.Client.Verifier != c.verifier || op.Callback.CbProgram != 0 {
+		t.Errorf("SETCLIENTID %+v", op)
+	}
+	readByOracle(t, confirmClientIDArgs(7, make([]byte, 8)))
 }
 
 // fattr encodes attributes as a server does.

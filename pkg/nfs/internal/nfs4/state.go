@@ -116,12 +116,16 @@ func (c *Client) setClientID(ctx context.Context) (uint64, error) {
 	if r.d.Err() != nil {
 		return 0, r.d.Err()
 	}
-	b := rawCompound(c.minor)
+	_, err = c.raw(ctx, confirmClientIDArgs(id, confirm))
+	return id, err
+}
+
+func confirmClientIDArgs(id uint64, confirm []byte) *compound {
+	b := rawCompound(0)
 	b.op(opConfirmClientID)
 	b.Uint64(id)
 	b.Fixed(confirm)
-	_, err = c.raw(ctx, b)
-	return id, err
+	return b
 }
 
 func (c *Client) setClientIDArgs() *compound {
