@@ -9,14 +9,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/moby/sys/mountinfo"
 
 	"github.com/nfs-csi/nfs-csi/pkg/driver/drivertest"
@@ -111,11 +108,14 @@ func TestSanity(t *testing.T) {
 	nothingLeft(t, u)
 }
 
-// nothingLeft checks that all volumes, mounts and directories of a run are gone.
+// nothingLeft checks that all volumes, snapshots, mounts and directories of a run are gone.
 func nothingLeft(t *testing.T, u under) {
 	t.Helper()
 	if left, _, err := u.store.List(t.Context(), "", 0); err != nil || len(left) > 0 {
 		t.Errorf("volumes left: %v, %v", left, err)
+	}
+	if left, _, err := u.store.ListSnapshots(t.Context(), volume.SnapshotFilter{}, "", 0); err != nil || len(left) > 0 {
+		t.Errorf("snapshots left: %v, %v", left, err)
 	}
 	mounts, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) { return !strings.HasPrefix(i.FSType, "nfs"), false })
 	if err != nil {
@@ -135,14 +135,21 @@ func nothingLeft(t *testing.T, u under) {
 			t.Errorf("left on the export: %s", e.Name())
 		}
 	}
-	trash := filepath.Join(u.share.Share, volume.Reserved, "trash")
+	for _, ours := range []string{"trash", "staging", "snapshots", "volumes"} {
+		emptied(t, filepath.Join(u.share.Share, volume.Reserved, ours))
+	}
+}
+
+// emptied waits until dir is empty or gone.
+func emptied(t *testing.T, dir string) {
+	t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		left, err := os.ReadDir(trash)
+		left, err := os.ReadDir(dir)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && len(left) == 0 {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("trash is not emptied: %v, %v", left, err)
+			t.Fatalf("%s is not emptied: %v, %v", dir, left, err)
 		}
 	}
 }
@@ -167,84 +174,4 @@ func TestContracts(t *testing.T) {
 		drivertest.TestMounter(t, u.mounter, dirs[0], dirs[1], filepath.Join(t.TempDir(), "target"))
 	})
 	nothingLeft(t, u)
-}
-
-// One volume from its making to its end, with data, over each version of NFS: written by a user who is not root through
-// one mount, read through a read-only one, and gone after the deletion.
-func TestVolumeLife(t *testing.T) {
-	for _, version := range []string{"4.2", "4.1", "4.0", "3"} {
-		t.Run(version, func(t *testing.T) {
-			u := real(t, "NFS_TEST_EXPORT")
-			volumeLife(t, u, version)
-			nothingLeft(t, u)
-		})
-	}
-}
-
-func volumeLife(t *testing.T, u under, version string) {
-	dir := t.TempDir()
-	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the user who writes must get there
-		t.Fatal(err)
-	}
-	controllerEndpoint, nodeEndpoint := serve(t, dir, u)
-	controller, node := csi.NewControllerClient(drivertest.Dial(t, controllerEndpoint)), csi.NewNodeClient(drivertest.Dial(t, nodeEndpoint))
-	capability := func(mode csi.VolumeCapability_AccessMode_Mode) *csi.VolumeCapability {
-		return &csi.VolumeCapability{
-			AccessType: &csi.VolumeCapability_Mount{Mount: &csi.VolumeCapability_MountVolume{MountFlags: []string{"vers=" + version, "noatime"}}},
-			AccessMode: &csi.VolumeCapability_AccessMode{Mode: mode},
-		}
-	}
-	writers := capability(csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER)
-	made, err := controller.CreateVolume(t.Context(), &csi.CreateVolumeRequest{
-		Name: "pvc-life", CapacityRange: &csi.CapacityRange{RequiredBytes: 1 << 20}, VolumeCapabilities: []*csi.VolumeCapability{writers},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v := made.GetVolume()
-	publish := func(target string, c *csi.VolumeCapability) string {
-		t.Helper()
-		target = filepath.Join(dir, target)
-		_, err := node.NodePublishVolume(t.Context(), &csi.NodePublishVolumeRequest{
-			VolumeId: v.GetVolumeId(), VolumeContext: v.GetVolumeContext(), TargetPath: target, VolumeCapability: c,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return target
-	}
-	one, two := publish("one", writers), publish("two", capability(csi.VolumeCapability_AccessMode_MULTI_NODE_READER_ONLY))
-	writeAs(t, 1000, filepath.Join(one, "file"), "data")
-	if data, err := os.ReadFile(filepath.Join(two, "file")); err != nil || string(data) != "data" {
-		t.Errorf("read %q, %v", data, err)
-	}
-	if err := os.WriteFile(filepath.Join(two, "file"), nil, 0o600); !errors.Is(err, syscall.EROFS) {
-		t.Errorf("writing to a read-only publication: %v", err)
-	}
-	for _, target := range []string{one, two} {
-		stats, err := node.NodeGetVolumeStats(t.Context(), &csi.NodeGetVolumeStatsRequest{VolumeId: v.GetVolumeId(), VolumePath: target})
-		if err != nil || len(stats.GetUsage()) == 0 || stats.GetUsage()[0].GetTotal() == 0 {
-			t.Errorf("stats of %s: %v, %v", target, stats, err)
-		}
-		if _, err := node.NodeUnpublishVolume(t.Context(), &csi.NodeUnpublishVolumeRequest{VolumeId: v.GetVolumeId(), TargetPath: target}); err != nil {
-			t.Error(err)
-		}
-		if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("target %s is still there: %v", target, err)
-		}
-	}
-	if _, err := controller.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: v.GetVolumeId()}); err != nil {
-		t.Error(err)
-	}
-}
-
-// writeAs writes a file as a user without any privilege.
-func writeAs(t *testing.T, uid uint32, file, data string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", `cat > "$1"`, "sh", file)
-	cmd.Stdin = strings.NewReader(data)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("writing %s as user %d: %v\n%s", file, uid, err, out)
-	}
 }
