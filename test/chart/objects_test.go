@@ -17,6 +17,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
+
+	"github.com/nfs-csi/nfs-csi/tools/helm/chart"
 )
 
 // arguments returns the values of a flag among a container's arguments.
@@ -139,6 +142,60 @@ func TestCSIDriver(t *testing.T) {
 	}
 }
 
+// What the values switch on and off reaches the program and the scheduler.
+func TestServices(t *testing.T) {
+	for values, want := range map[string]struct{ resizer, snapshotter, capacity []string }{
+		"":                            {[]string{"auto"}, []string{"auto"}, nil},
+		"resizing: {enabled: false}":  {[]string{"off"}, []string{"auto"}, nil},
+		"snapshots: {enabled: false}": {[]string{"auto"}, []string{"off"}, nil},
+		"capacity: {enabled: true}":   {[]string{"auto"}, []string{"auto"}, []string{"storage-system/my-nfs-csi-controller"}},
+	} {
+		all := objects(t, values)
+		c := one[*appsv1.Deployment](t, all).Spec.Template.Spec.Containers[0]
+		for flag, want := range map[string][]string{"--resizer": want.resizer, "--snapshotter": want.snapshotter, "--storage-capacity": want.capacity} {
+			if got := arguments(c, flag); !slices.Equal(got, want) {
+				t.Errorf("%q: %s is %v, want %v", values, flag, got, want)
+			}
+		}
+		if told := *one[*storagev1.CSIDriver](t, all).Spec.StorageCapacity; told != (want.capacity != nil) {
+			t.Errorf("%q: the scheduler looks for capacity: %t", values, told)
+		}
+	}
+}
+
+func TestVolumeSnapshotClasses(t *testing.T) {
+	if text := render(t, "")["volumesnapshotclass.yaml"]; strings.TrimSpace(text) != "" {
+		t.Errorf("without being asked for: %s", text)
+	}
+	type snapshotClass struct {
+		Kind, Driver, DeletionPolicy string
+		Metadata                     metav1.ObjectMeta
+		Parameters                   map[string]string
+	}
+	text := render(t, "snapshots: {classes: [{name: a, default: true, parameters: {mountOptions: vers=4.1}}, {name: b, deletionPolicy: Retain}]}")["volumesnapshotclass.yaml"]
+	var got []snapshotClass
+	for _, document := range chart.Documents(text) {
+		var c snapshotClass
+		if err := yaml.UnmarshalStrict([]byte(strings.Replace(document, "apiVersion: snapshot.storage.k8s.io/v1\n", "", 1)), &c); err != nil {
+			t.Fatalf("%v\n%s", err, document)
+		}
+		got = append(got, c)
+	}
+	if len(got) != 2 || got[0].Driver != "nfs-csi.github.io" || got[0].DeletionPolicy != "Delete" || got[0].Parameters["mountOptions"] != "vers=4.1" ||
+		got[0].Metadata.Annotations["snapshot.storage.kubernetes.io/is-default-class"] != "true" || got[1].DeletionPolicy != "Retain" || len(got[1].Metadata.Annotations) != 0 {
+		t.Errorf("classes are %+v", got)
+	}
+}
+
+func TestVolumesMayGrow(t *testing.T) {
+	for values, want := range map[string]bool{"": true, ", allowVolumeExpansion: true": true, ", allowVolumeExpansion: false": false} {
+		class := one[*storagev1.StorageClass](t, objects(t, "nfs: {server: a, share: /b}\nstorageClasses: [{name: x"+values+"}]"))
+		if *class.AllowVolumeExpansion != want {
+			t.Errorf("%q: volumes may grow: %t", values, *class.AllowVolumeExpansion)
+		}
+	}
+}
+
 // The controller answers to every name that a class of the release has, each once, beside its own.
 func TestProvisionerNames(t *testing.T) {
 	all := objects(t, values(t, "classes"))
@@ -221,7 +278,7 @@ func TestTheProgramKnowsItsArguments(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, name := range []string{"default", "classes", "hostnetwork"} {
+	for _, name := range []string{"default", "classes", "hostnetwork", "capacity"} {
 		all := objects(t, values(t, name))
 		for _, c := range []corev1.Container{
 			one[*appsv1.Deployment](t, all).Spec.Template.Spec.Containers[0],

@@ -54,9 +54,12 @@ func TestMistakesAreRefusedInWords(t *testing.T) {
 		{"storageClasses: [{name: a, parameters: {onDelete: archiv}}]", "'/storageClasses/0/parameters/onDelete'", "must be one of 'delete', 'retain', 'archive'"},
 		{"storageClasses: [{name: a, parameters: {mountPermissions: 0770}}]", "'/storageClasses/0/parameters/mountPermissions'", "got number, want string"},
 		{"storageClasses: [{name: a, mountOptions: 'ro,soft'}]", "'/storageClasses/0/mountOptions'", "got string, want array"},
+		{"snapshots: {classes: [{name: a, deletionPolicy: Keep}]}", "'/snapshots/classes/0/deletionPolicy'", "must be one of 'Delete', 'Retain'"},
+		{"capacity: true", "'/capacity'", "got boolean, want object"},
 		// Mistakes between values, which the templates find.
 		{"storageClasses: [{name: a}, {name: a}]", "storageClasses", `two classes are named "a"`},
 		{"storageClasses: [{name: a, default: true}, {name: b, default: true}]", "storageClasses", "a, b are all the default class"},
+		{"snapshots: {enabled: false, classes: [{name: a}]}", "snapshots.classes", "needs snapshots.enabled"},
 		{"nfs: {server: a}", "nfs.share is empty", "give both, or neither"},
 		{"nfs: {share: /a}", "nfs.server is empty", "give both, or neither"},
 		{"storageClasses: [{name: a, parameters: {server: b}}]", "storageClasses", `class "a" has a server but no share: set it in the class's parameters`},

@@ -1,6 +1,7 @@
 package chart_test
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -79,24 +80,47 @@ func TestPodsHaveOneContainer(t *testing.T) {
 	}
 }
 
+// rule is what a role allows, "GROUP/RESOURCE[NAMES] VERBS".
+func rule(r rbacv1.PolicyRule) string {
+	return fmt.Sprintf("%s/%s%v %s", strings.Join(r.APIGroups, ","), strings.Join(r.Resources, ","), r.ResourceNames, strings.Join(r.Verbs, " "))
+}
+
+func allowed(rules []rbacv1.PolicyRule) (all []string) {
+	for _, r := range rules {
+		all = append(all, rule(r))
+	}
+	slices.Sort(all)
+	return all
+}
+
 // The permissions of the controller, all of them. A new one is added here with the code that needs it.
 func TestPermissions(t *testing.T) {
-	all := objects(t, "")
-	wantCluster := []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Resources: []string{"persistentvolumes"}, Verbs: []string{"list", "watch", "create", "patch", "delete"}},
-		{APIGroups: []string{""}, Resources: []string{"persistentvolumeclaims"}, Verbs: []string{"list", "watch"}},
-		{APIGroups: []string{"storage.k8s.io"}, Resources: []string{"storageclasses"}, Verbs: []string{"list", "watch"}},
-		{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
+	snapshots := []string{
+		"snapshot.storage.k8s.io/volumesnapshots[] get",
+		"snapshot.storage.k8s.io/volumesnapshotcontents[] get list watch update patch",
+		"snapshot.storage.k8s.io/volumesnapshotcontents/status[] update patch",
+		"snapshot.storage.k8s.io/volumesnapshotclasses[] get list watch",
 	}
-	if got := one[*rbacv1.ClusterRole](t, all).Rules; !reflect.DeepEqual(got, wantCluster) {
-		t.Errorf("in the cluster: %+v", got)
-	}
-	wantOwn := []rbacv1.PolicyRule{
-		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: []string{"nfs-csi-github-io"}, Verbs: []string{"get", "update"}},
-		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"create"}},
-	}
-	if got := one[*rbacv1.Role](t, all).Rules; !reflect.DeepEqual(got, wantOwn) {
-		t.Errorf("in its own namespace: %+v", got)
+	resizing := []string{"/persistentvolumeclaims/status[] patch", "storage.k8s.io/volumeattributesclasses[] get list watch"}
+	capacity := []string{"apps/deployments[my-nfs-csi-controller] get", "storage.k8s.io/csistoragecapacities[] list create update delete"}
+	for values, test := range map[string]struct{ cluster, own []string }{
+		"": {cluster: slices.Concat(snapshots, resizing)},
+		"snapshots: {enabled: false}\nresizing: {enabled: false}": {cluster: []string{"storage.k8s.io/volumeattributesclasses[] get"}},
+		"capacity: {enabled: true}":                               {cluster: slices.Concat(snapshots, resizing), own: capacity},
+	} {
+		all := objects(t, values)
+		wantCluster := append(test.cluster,
+			"/persistentvolumes[] get list watch create patch delete", "/persistentvolumeclaims[] get list watch",
+			"storage.k8s.io/storageclasses[] list watch", "/events[] create patch")
+		slices.Sort(wantCluster)
+		if got := allowed(one[*rbacv1.ClusterRole](t, all).Rules); !slices.Equal(got, wantCluster) {
+			t.Errorf("%q: in the cluster: %q, want %q", values, got, wantCluster)
+		}
+		wantOwn := append(test.own, "coordination.k8s.io/leases[nfs-csi-github-io] get update", "coordination.k8s.io/leases[] create")
+		slices.Sort(wantOwn)
+		if got := allowed(one[*rbacv1.Role](t, all).Rules); !slices.Equal(got, wantOwn) {
+			t.Errorf("%q: in its own namespace: %q, want %q", values, got, wantOwn)
+		}
 	}
 }
 

@@ -12,6 +12,9 @@
 {{- if gt (len $defaults) 1 -}}
 {{- fail (printf "storageClasses: %s are all the default class, and a cluster can have one" (join ", " $defaults)) -}}
 {{- end -}}
+{{- if and .Values.snapshots.classes (not .Values.snapshots.enabled) -}}
+{{- fail "snapshots.classes needs snapshots.enabled: nobody would make their snapshots" -}}
+{{- end -}}
 {{- if and .Values.controller.hostNetwork (eq (int .Values.metrics.controllerPort) (int .Values.metrics.nodePort)) -}}
 {{- fail (printf "metrics.controllerPort and metrics.nodePort are both %v: with controller.hostNetwork they are on the same network and must differ" .Values.metrics.nodePort) -}}
 {{- end -}}
