@@ -41,6 +41,7 @@ type claim struct {
 	Claim, Class, Mode, Size string
 	Annotations              map[string]string
 	Selector                 string // the label "volume" that its volume must have
+	Source, Snapshot         string // the claim, or the VolumeSnapshot, that it is to be filled from
 }
 
 func (n namespace) applyClaim(c claim) {
@@ -52,7 +53,7 @@ func (n namespace) applyClaim(c claim) {
 		c.Size = "10Mi"
 	}
 	n.apply("claim.yaml", map[string]any{"Claim": c.Claim, "Class": c.Class, "Mode": c.Mode, "Size": c.Size, "Annotations": c.Annotations,
-		"Selector": c.Selector})
+		"Selector": c.Selector, "Source": c.Source, "Snapshot": c.Snapshot})
 }
 
 // pod is a shell with a claim at /data.

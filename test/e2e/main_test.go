@@ -91,7 +91,10 @@ func (e environment) sweep() error {
 			try("delete", "pv", f[0], "--wait=false")
 		}
 	}
-	try("delete", "storageclass", "-l", ours+"=yes", "--ignore-not-found")
+	try("delete", "storageclass,volumeattributesclass", "-l", ours+"=yes", "--ignore-not-found")
+	if kinds := try("api-resources", "--api-group=snapshot.storage.k8s.io", "-o", "name"); strings.Contains(kinds, "volumesnapshotclasses") {
+		try("delete", "volumesnapshotclass", "-l", ours+"=yes", "--ignore-not-found")
+	}
 	try("delete", "pv", "-l", ours+"=yes", "--ignore-not-found", "--wait=false")
 	for _, pod := range strings.Fields(try("-n", viewerNamespace, "get", "pods", "-o", "jsonpath={.items[*].metadata.name}")) {
 		try("-n", viewerNamespace, "exec", pod, "--", "sh", "-c", "cd /export && rm -rf *e2e-* .nfs-csi/volumes/* .nfs-csi/directories/*")
