@@ -93,8 +93,8 @@ func (c *Client) setattr(ctx context.Context, cred *rpc.Credential, h file.Handl
 	if err != nil {
 		return file.Attr{}, err
 	}
-	if a, ok := skipWcc(d); ok || d.Err() != nil {
-		return a, d.Err()
+	if a, ok := skipWcc(d); ok || d.End() != nil {
+		return a, d.End()
 	}
 	return c.getattr(ctx, cred, h)
 }
@@ -109,7 +109,8 @@ func (c *Client) SetMode(ctx context.Context, cred *rpc.Credential, h file.Handl
 func (c *Client) made(ctx context.Context, cred *rpc.Credential, d *xdr.Decoder, dir file.Handle, name string) (file.Handle, file.Attr, error) {
 	h := postOpHandle(d)
 	a, ok := postOpAttr(d)
-	if d.Err() != nil {
+	skipWcc(d)
+	if d.End() != nil {
 		return "", a, d.Err()
 	}
 	if h == "" || !ok {
@@ -150,19 +151,25 @@ func (c *Client) Mkdir(ctx context.Context, cred *rpc.Credential, path []string,
 func (c *Client) undo(ctx context.Context, cred *rpc.Credential, p procedure, dir file.Handle, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	_, _ = c.call(ctx, cred, p, dir, diropargs(name)) // a failure leaves what the caller's error tells of
+	_ = c.remove(ctx, cred, p, dir, name) // a failure leaves what the caller's error tells of
 }
 
 // Symlink makes a link.
 func (c *Client) Symlink(ctx context.Context, cred *rpc.Credential, target string, path []string) error {
 	parent, name := split(path)
 	return c.inDir(ctx, cred, parent, func(dir file.Handle) error {
-		_, err := c.call(ctx, cred, procSymlink, dir, func(e *xdr.Encoder) {
+		d, err := c.call(ctx, cred, procSymlink, dir, func(e *xdr.Encoder) {
 			e.String(name)
 			encodeSet(e, file.Set{UID: -1, GID: -1}, timeKeep)
 			e.String(target)
 		})
-		return err
+		if err != nil {
+			return err
+		}
+		postOpHandle(d)
+		postOpAttr(d)
+		skipWcc(d)
+		return d.End()
 	})
 }
 
@@ -192,11 +199,16 @@ func (c *Client) Rename(ctx context.Context, cred *rpc.Credential, from, to []st
 	defer c.forget(from)
 	return c.inDir(ctx, cred, fromDir, func(src file.Handle) error {
 		return c.inDir(ctx, cred, toDir, func(dst file.Handle) error {
-			_, err := c.call(ctx, cred, procRename, src, func(e *xdr.Encoder) {
+			d, err := c.call(ctx, cred, procRename, src, func(e *xdr.Encoder) {
 				e.String(oldName)
 				e.String(string(dst))
 				e.String(newName)
 			})
+			if err == nil {
+				skipWcc(d)
+				skipWcc(d)
+				return d.End()
+			}
 			if status.Is(err, status.Exist, status.IO) && c.full(ctx, cred, dst, newName) {
 				return &status.Error{Version: 3, Op: "RENAME", Code: status.NotEmpty}
 			}

@@ -152,5 +152,6 @@ func (c *Client) write(ctx context.Context, cred *rpc.Credential, h file.Handle,
 	if d.Err() == nil && (n == 0 || int(n) > len(data) || committed != writeFileSync) {
 		d.Fail("WRITE wrote %d of %d bytes, stable %d", n, len(data), committed)
 	}
-	return int(n), d.Err()
+	d.Fixed(8) // verifier
+	return int(n), d.End()
 }

@@ -78,7 +78,7 @@ func (c *Client) RemoveNames(ctx context.Context, cred *rpc.Credential, dir file
 		if e.Attr.IsDir() && !e.NoAttr {
 			p = procRmdir
 		}
-		if _, err := c.call(ctx, cred, p, dir, diropargs(e.Name)); err != nil {
+		if err := c.remove(ctx, cred, p, dir, e.Name); err != nil {
 			if p == procRmdir && status.Is(err, status.IO) && c.full(ctx, cred, dir, e.Name) {
 				err = &status.Error{Version: 3, Op: "RMDIR", Code: status.NotEmpty}
 			}
@@ -89,13 +89,23 @@ func (c *Client) RemoveNames(ctx context.Context, cred *rpc.Credential, dir file
 	return done, nil
 }
 
+// remove calls REMOVE or RMDIR. It reads the whole reply: a damaged refusal must not pass for success.
+func (c *Client) remove(ctx context.Context, cred *rpc.Credential, p procedure, dir file.Handle, name string) error {
+	d, err := c.call(ctx, cred, p, dir, diropargs(name))
+	if err != nil {
+		return err
+	}
+	skipWcc(d)
+	return d.End()
+}
+
 // Remove takes away a file, a link or an empty directory. Which one it is is not known before: a directory refuses
 // REMOVE, with a status that differs from server to server.
 func (c *Client) Remove(ctx context.Context, cred *rpc.Credential, path []string) error {
 	parent, name := split(path)
 	defer c.forget(path)
 	return c.inDir(ctx, cred, parent, func(dir file.Handle) error {
-		_, err := c.call(ctx, cred, procRemove, dir, diropargs(name))
+		err := c.remove(ctx, cred, procRemove, dir, name)
 		if err == nil || status.Is(err, status.NoEnt) || status.Dead(err) || status.Of(err) == status.OK {
 			return err
 		}

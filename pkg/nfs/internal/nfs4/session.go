@@ -160,8 +160,8 @@ func (c *Client) send(ctx context.Context, s *session, sl *slot, q *request) ([]
 			select {
 			case reply := <-done:
 				if !errors.Is(reply.Err, rpc.ErrLost) {
-					if reply.Err != nil {
-						s.release(sl, false)
+					if reply.Err != nil { // a damaged reply may look like this too, of a request that was carried out
+						c.abandon(s, sl, q, nil)
 					}
 					return reply.Body, reply.Err
 				}
@@ -206,7 +206,7 @@ func (c *Client) answer(s *session, sl *slot, q *request, body []byte) (*results
 		s.end()
 		return nil, err
 	}
-	s.release(sl, false) // refused before it was counted
+	c.abandon(s, sl, q, nil) // refused before it was counted, if the reply is to be believed
 	return nil, err
 }
 

@@ -25,6 +25,14 @@ func (d *Decoder) Err() error { return d.err }
 // Rest is what has not been taken yet.
 func (d *Decoder) Rest() []byte { return d.b }
 
+// End fails when something is left that nobody asked for, and returns Err.
+func (d *Decoder) End() error {
+	if d.err == nil && len(d.b) > 0 {
+		d.Fail("%d bytes too many", len(d.b))
+	}
+	return d.err
+}
+
 // Fail makes err stick, unless there is one already.
 func (d *Decoder) Fail(format string, args ...any) {
 	if d.err == nil {
