@@ -138,18 +138,23 @@ func (c *creation) copyDir(ctx context.Context) error {
 	if !class.ModeGiven {
 		mode = nil // the source's, as is the owner
 	}
-	err = c.changeDir(ctx, stagingDir+"/"+staged, mode, class.UID, class.GID)
-	if err == nil {
-		r := c.record
-		r.Copy = staged
-		if err = c.rewrite(ctx, r); err == nil {
-			c.record = r
-			return c.place(ctx)
-		}
+	if err := c.changeDir(ctx, stagingDir+"/"+staged, mode, class.UID, class.GID); err != nil {
+		t.abandon(ctx, staged)
+		return c.overtaken(err)
 	}
-	t.abandon(ctx, staged)
+	r := c.record
+	r.Copy = staged
+	if err := c.rewrite(ctx, r); err != nil {
+		return c.overtaken(err) // and the copy stays, since the record may name it
+	}
+	c.record = r
+	return c.place(ctx)
+}
+
+// overtaken says what it means that something of ours has gone: another process makes or deletes the volume.
+func (c *creation) overtaken(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errChanged) || errors.Is(err, volume.ErrNotFound) {
-		err = fmt.Errorf("%w: somebody else makes or deletes volume %q: %v", volume.ErrUnavailable, c.record.Name, err)
+		return fmt.Errorf("%w: somebody else makes or deletes volume %q: %v", volume.ErrUnavailable, c.record.Name, err)
 	}
 	return err
 }
@@ -213,7 +218,7 @@ func (c *creation) place(ctx context.Context) error {
 		case looked != nil:
 			return looked
 		case info == nil:
-			return fmt.Errorf("%w: somebody else makes or deletes volume %q: %w", volume.ErrUnavailable, c.record.Name, err)
+			return c.overtaken(err)
 		}
 		if err := c.makeParents(ctx); err != nil {
 			return err
@@ -331,4 +336,21 @@ func (d *deletion) stopPlacing(ctx context.Context, r volume.Record) error {
 	}
 	d.seen.info, err = d.lstat(ctx, string(d.id.Dir))
 	return err
+}
+
+// undoFill takes back what a volume with a source has come to. The record goes first: without the copy that it names
+// it would say that the directory is filled.
+func (c *creation) undoFill(ctx context.Context) error {
+	if c.dropTree {
+		if err := c.discard(ctx, string(c.record.Dir), stagingName(ofVolume, c.seen.key)); err != nil {
+			return err
+		}
+	}
+	if !c.dropRecord {
+		return nil
+	}
+	if err := c.remove(ctx, recordPath(c.seen.key)); err != nil {
+		return err
+	}
+	return c.clearStaging(ctx, ofVolume, c.seen.key)
 }

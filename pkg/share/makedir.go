@@ -163,13 +163,8 @@ func (s *share) notShare(ctx context.Context, dir volume.Dir) error {
 func (c *creation) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	if c.request.Source != nil && c.dropRecord {
-		if err := c.clearStaging(ctx, ofVolume, c.seen.key); err != nil {
-			return err
-		}
-	}
-	if c.dropTree {
-		if err := c.discard(ctx, string(c.record.Dir), stagingName(ofVolume, c.seen.key)); err != nil {
+	if c.request.Source != nil {
+		if err := c.undoFill(ctx); err != nil {
 			return err
 		}
 	}

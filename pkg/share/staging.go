@@ -24,8 +24,11 @@ func stagingName(k kind, key string) string { return stagingPrefix(k, key) + ran
 
 func stagingPrefix(k kind, key string) string { return string(k) + "+" + key + "+" }
 
-// stagedBy reads the kind and key from a name in staging.
+// stagedBy reads the kind and key from a name in staging, [stagingPath]'s too.
 func stagedBy(name string) (k kind, key string, ok bool) {
+	if key, ok := strings.CutSuffix(name, recordSuffix); ok && !strings.Contains(key, "+") {
+		return ofVolume, key, key != ""
+	}
 	parts := strings.Split(name, "+")
 	if len(parts) != 3 || parts[1] == "" {
 		return "", "", false

@@ -78,12 +78,26 @@ func (w *world) write(name, text string) {
 	w.must(w.fs.CreateFile(w.Context(), name, []byte(text), 0o644))
 }
 
+// keeps checks volumes and snapshots, and that the rest of the share is exactly as said.
+func (w *world) keeps(volumes []volume.Volume, snapshots []volume.Snapshot, want ...string) {
+	w.Helper()
+	if err := sharetest.AuditAll(w.Context(), w.fs, volumes, snapshots); err != nil {
+		w.Error(err)
+	}
+	w.shows(want...)
+}
+
 // holds checks volumes and that the rest of the share is exactly as said: files with their content, and directories.
 func (w *world) holds(volumes []volume.Volume, want ...string) {
 	w.Helper()
 	if err := sharetest.Audit(w.Context(), w.fs, volumes...); err != nil {
 		w.Error(err)
 	}
+	w.shows(want...)
+}
+
+func (w *world) shows(want ...string) {
+	w.Helper()
 	got := w.tree(".")
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
@@ -123,11 +137,14 @@ func (w *world) emptied() {
 			return err
 		}
 		for len(w.list(volume.Reserved+"/trash")) > 0 && w.Context().Err() == nil {
-			time.Sleep(50 * time.Microsecond)
+			pause()
 		}
 		return nil
 	}))
 }
+
+// pause is between two looks at something that must come.
+func pause() { time.Sleep(50 * time.Microsecond) }
 
 func (w *world) list(dir string) []fs.FileInfo {
 	infos, err := w.fs.ReadDir(w.Context(), dir)
@@ -154,4 +171,23 @@ func creates(v *volume.Volume, r volume.Request) func(p *process) error {
 
 func deletes(id volume.ID) func(p *process) error {
 	return func(p *process) error { return p.Delete(p.ctx, id, nil) }
+}
+
+// filling asks for a volume that is filled from a source.
+func filling(name, dir string, policy volume.Policy, from volume.Source) volume.Request {
+	r := request(name, dir, policy, false)
+	r.Source = &from
+	return r
+}
+
+// freezes makes a snapshot of a volume and keeps it in x.
+func freezes(x *volume.Snapshot, name string, of volume.ID) func(p *process) error {
+	return func(p *process) (err error) {
+		*x, err = p.CreateSnapshot(p.ctx, volume.SnapshotRequest{Name: name, Source: of})
+		return err
+	}
+}
+
+func thaws(id volume.SnapshotID) func(p *process) error {
+	return func(p *process) error { return p.DeleteSnapshot(p.ctx, id, nil) }
 }
