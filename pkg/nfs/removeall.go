@@ -19,7 +19,7 @@ import (
 // their owner, so that data of any user can be removed from an export that squashes root; the tree's own name is removed
 // by us alone. What cannot be removed keeps nothing else from it: the error comes last and tells how much stays and why.
 //
-// progress gets the number of names removed so far, directories not counted, and the bytes that their files had.
+// progress gets the number of names removed so far, directories too, and the bytes that their files had.
 func (f *FS) RemoveAll(ctx context.Context, name string, progress func(files, bytes int64)) error {
 	path, err := splitNew(name)
 	return f.behind(ctx, "removeall", err, func() error {
@@ -36,7 +36,10 @@ func (f *FS) removeAll(ctx context.Context, path []string, done *tally) error {
 	for idle := 1; ; idle++ {
 		err := f.client.Remove(ctx, &f.cred, path)
 		switch {
-		case err == nil, status.Is(err, status.NoEnt):
+		case err == nil:
+			done.count(1, 0)
+			return nil
+		case status.Is(err, status.NoEnt):
 			return nil
 		case !mayBeFull(err) || idle > again:
 			return err

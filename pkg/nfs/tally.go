@@ -19,18 +19,15 @@ type tally struct {
 
 const tallyEvery = 500 * time.Millisecond
 
-// add counts what was removed; directories are no files.
+// add counts what was removed, directories too.
 func (t *tally) add(removed []file.Entry) {
-	var files, bytes int64
+	var bytes int64
 	for i := range removed {
-		if a := &removed[i].Attr; !a.IsDir() {
-			files++
-			if a.Type == 0 {
-				bytes += int64(a.Size)
-			}
+		if a := &removed[i].Attr; a.Type == 0 {
+			bytes += int64(a.Size)
 		}
 	}
-	t.count(files, bytes)
+	t.count(int64(len(removed)), bytes)
 }
 
 // count adds, and tells if nobody else is just doing so.

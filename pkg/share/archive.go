@@ -2,9 +2,13 @@ package share
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -15,13 +19,23 @@ const (
 	maxArchives = 100 // names that are tried before an archive is refused
 )
 
-// archive moves the directory to the first free one of its archive names. The name is reserved meanwhile, as the
-// directory of a volume is, so that no volume is made there; NFS cannot rename without replacing.
+// archive moves the directory to the first free one of its archive names, which are beside its own where the others are
+// on another file system.
 func (d *deletion) archive(ctx context.Context) error {
-	names, err := d.archiveNames(ctx)
+	names, beside, err := d.archiveNames(ctx)
 	if err != nil {
 		return err
 	}
+	err = d.archiveTo(ctx, names)
+	if errors.Is(err, syscall.EXDEV) && len(beside) > 0 {
+		return d.archiveTo(ctx, beside)
+	}
+	return err
+}
+
+// archiveTo moves the directory to the first free name, and records that. The name is reserved meanwhile, as the
+// directory of a volume is, so that no volume is made there; NFS cannot rename without replacing.
+func (d *deletion) archiveTo(ctx context.Context, names []volume.Dir) error {
 	for _, target := range names {
 		owner, err := d.reserveFor(ctx, d.seen.key, target)
 		if err != nil {
@@ -34,6 +48,15 @@ func (d *deletion) archive(ctx context.Context) error {
 		if err == nil && info == nil {
 			err = d.moveTo(ctx, target)
 		}
+		if errors.Is(err, syscall.EXDEV) {
+			if undone := d.remove(ctx, linkPath(target)); undone != nil {
+				return undone
+			}
+			return err
+		}
+		if err == nil && info == nil {
+			err = d.recordArchive(ctx, target, d.seen.info)
+		}
 		if err != nil {
 			return err
 		}
@@ -44,54 +67,97 @@ func (d *deletion) archive(ctx context.Context) error {
 	return fmt.Errorf("%w: directory %q has been archived %d times: move some of them away", volume.ErrExists, d.id.Dir, len(names))
 }
 
+// moveTo makes what is missing above the target, and takes it back where that is on another file system.
 func (d *deletion) moveTo(ctx context.Context, target volume.Dir) error {
+	var made []volume.Dir
 	for _, p := range target.Parents() {
-		if _, err := d.makeParent(ctx, p); err != nil {
-			return err
-		}
-	}
-	return d.move(ctx, string(target))
-}
-
-// releaseArchive ends the reservation that an interrupted archive left. It goes through the names as archive did: past
-// those that were taken, to ours or to the first free one.
-func (d *deletion) releaseArchive(ctx context.Context) error {
-	names, err := d.archiveNames(ctx)
-	if err != nil {
-		return err
-	}
-	for _, target := range names {
-		owner, err := d.reservedFor(ctx, target)
+		fresh, err := d.makeParent(ctx, p)
 		if err != nil {
 			return err
 		}
-		if owner == d.seen.key {
-			return d.remove(ctx, linkPath(target))
-		}
-		info, err := d.lstat(ctx, string(target))
-		if err != nil || info == nil {
-			return err
+		if fresh {
+			made = append(made, p)
 		}
 	}
-	return nil
+	err := d.move(ctx, string(target))
+	if errors.Is(err, syscall.EXDEV) {
+		for _, p := range slices.Backward(made) {
+			if err := d.remove(ctx, string(p)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+				return err
+			}
+		}
+	}
+	return err
+}
+
+// finishArchive completes an archive that was interrupted: its record, if the directory was moved, and the end of its
+// reservation. It goes through the names as archive did.
+func (d *deletion) finishArchive(ctx context.Context) error {
+	names, beside, err := d.archiveNames(ctx)
+	if err != nil {
+		return err
+	}
+	found, err := d.finishArchiveTo(ctx, names)
+	if err == nil && !found {
+		_, err = d.finishArchiveTo(ctx, beside)
+	}
+	return err
+}
+
+// finishArchiveTo goes past the names that were taken, to ours or to the first free one.
+func (d *deletion) finishArchiveTo(ctx context.Context, names []volume.Dir) (found bool, err error) {
+	for _, target := range names {
+		owner, err := d.reservedFor(ctx, target)
+		if err != nil {
+			return false, err
+		}
+		info, err := d.lstat(ctx, string(target))
+		if err != nil {
+			return false, err
+		}
+		if owner == d.seen.key {
+			if info != nil {
+				err = d.recordArchive(ctx, target, info)
+			}
+			if err == nil {
+				err = d.remove(ctx, linkPath(target))
+			}
+			return true, err
+		}
+		if info == nil {
+			return false, nil
+		}
+	}
+	return false, nil
 }
 
 // archiveNames lists where the directory may go: [volume.Dir.Archived], or flat at the top of the share where that
-// would be inside a volume; then with the volume's name, then with a number.
-func (d *deletion) archiveNames(ctx context.Context) ([]volume.Dir, error) {
+// would be inside a volume; then with the volume's name, then with a number. beside are names in the directory's parent,
+// which is on the same file system in any case.
+func (d *deletion) archiveNames(ctx context.Context) (names, beside []volume.Dir, err error) {
 	dir := d.id.Dir
 	above, err := d.aboveOwner(ctx, d.seen.key, archiveName(dir, ""))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if above != "" {
 		dir = volume.Dir(strings.ReplaceAll(string(dir), "/", "-"))
 	}
-	names := []volume.Dir{archiveName(dir, ""), archiveName(dir, "-"+d.seen.key)}
-	for n := 2; n < maxArchives; n++ {
-		names = append(names, archiveName(dir, "-"+d.seen.key+"-"+strconv.Itoa(n)))
+	parent, base := path.Split(string(d.id.Dir))
+	for n := range maxArchives {
+		suffix := ""
+		switch {
+		case n == 1:
+			suffix = "-" + d.seen.key
+		case n > 1:
+			suffix = "-" + d.seen.key + "-" + strconv.Itoa(n)
+		}
+		names = append(names, archiveName(dir, suffix))
+		if parent != "" {
+			beside = append(beside, volume.Dir(parent)+archiveName(volume.Dir(base), suffix))
+		}
 	}
-	return names, nil
+	return names, beside, nil
 }
 
 // archiveName is the archived dir with a suffix; what would be too long for a file name is cut.

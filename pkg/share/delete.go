@@ -2,7 +2,6 @@ package share
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -66,7 +65,7 @@ func (d *deletion) clear(ctx context.Context) error {
 	case d.policy == volume.Retain:
 		return nil
 	case info == nil && d.policy == volume.Archive:
-		return d.releaseArchive(ctx)
+		return d.finishArchive(ctx)
 	case info == nil:
 		d.purger.wake() // an earlier try may have moved it to the trash without knowing
 		return nil
@@ -106,8 +105,11 @@ func (d *deletion) checkAlone(ctx context.Context) error {
 
 // trash moves the directory away, which frees its name at once, and has its content removed later.
 func (d *deletion) trash(ctx context.Context) error {
-	name := d.seen.key + "-" + rand.Text()
+	name := trashName(d.seen.key, d.now())
 	err := d.move(ctx, trashDir+"/"+name)
+	if errors.Is(err, syscall.EXDEV) {
+		return d.trashBeside(ctx, name)
+	}
 	if err == nil {
 		d.purger.add(name)
 	}
@@ -126,8 +128,8 @@ func (d *deletion) move(ctx context.Context, target string) error {
 		return fmt.Errorf("%w: moving directory %q to %q: %w", volume.ErrUnavailable, d.id.Dir, target, err)
 	}
 	if errors.Is(err, syscall.EXDEV) {
-		return fmt.Errorf("%w: directory %q is on another file system of the server than its share, so it cannot be moved: "+
-			"remove its content by hand, then the volume: %w", volume.ErrUnsupported, d.id.Dir, err)
+		return fmt.Errorf("%w: directory %q is on another file system of the server than %q, so it cannot be moved there: "+
+			"remove its content by hand, then the volume: %w", volume.ErrUnsupported, d.id.Dir, target, err)
 	}
 	if err != nil {
 		return fmt.Errorf("moving directory %q to %q: %w", d.id.Dir, target, err)

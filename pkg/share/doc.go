@@ -4,6 +4,7 @@
 //
 //	volumes/NAME.json   the record of a volume, NAME being [volume.Key] of its name
 //	directories/DIR     a link to ../volumes/NAME.json: the directory, DIR being its Key, belongs to that volume
+//	archives/DIR.json   the record of an archived volume, DIR being the Key of the directory that it is in now
 //	trash/              directories of deleted volumes, until their content is removed
 //	staging/            files that are moved into place when they are whole
 //

@@ -17,15 +17,18 @@ const (
 	trashDir       = volume.Reserved + "/trash"
 	stagingDir     = volume.Reserved + "/staging"
 	snapshotsDir   = volume.Reserved + "/snapshots"
+	archivesDir    = volume.Reserved + "/archives"
 )
 
 const (
 	recordSuffix = ".json"
 	linkPrefix   = "../volumes/"
-	maxRecord    = 64 << 10 // bytes of a record that are read
-	layoutMode   = fs.FileMode(0o700)
-	recordMode   = fs.FileMode(0o600)
-	parentMode   = fs.FileMode(0o755) // of directories made above a volume's or an archive's
+	// expiringPrefix begins the reservation of an archive's directory while the archive is taken away.
+	expiringPrefix = "../archives/"
+	maxRecord      = 64 << 10 // bytes of a record that are read
+	layoutMode     = fs.FileMode(0o700)
+	recordMode     = fs.FileMode(0o600)
+	parentMode     = fs.FileMode(0o755) // of directories made above a volume's or an archive's
 )
 
 func recordPath(key string) string       { return volumesDir + "/" + key + recordSuffix }
@@ -51,7 +54,7 @@ func (l *layout) ensure(ctx context.Context, fsys FS) error {
 		return err
 	}
 	var calls []func() error
-	for _, dir := range []string{volumesDir, directoriesDir, trashDir, stagingDir, snapshotsDir} {
+	for _, dir := range []string{volumesDir, directoriesDir, trashDir, stagingDir, snapshotsDir, archivesDir} {
 		calls = append(calls, func() error { return makeOwn(ctx, fsys, dir) })
 	}
 	if err := together(calls...); err != nil {

@@ -21,8 +21,8 @@ type Config struct {
 	// know. Errors of io/fs, of package syscall and of contexts are known without it.
 	Classify func(error) error
 	// Observe is told of each operation when it ends: create, delete, expand, modify, get, list, space, snapshot, clone
-	// and restore (creations from another volume and from a snapshot), deletesnapshot, listsnapshots, open, and purge, the
-	// removal of one deleted volume's content.
+	// and restore (creations from another volume and from a snapshot), deletesnapshot, listsnapshots, archives, visit, open,
+	// and purge, the removal of one deleted volume's content.
 	Observe     func(op string, d time.Duration, err error)
 	Log         *slog.Logger     // default: nothing is logged
 	Now         func() time.Time // default [time.Now]
@@ -61,7 +61,8 @@ func NewManager(c Config) *Manager {
 	if c.PurgeDelay <= 0 {
 		c.PurgeDelay = 300 * time.Millisecond
 	}
-	m := &Manager{config: c, pool: newPool(c)}
+	m := &Manager{config: c}
+	m.pool = newPool(c, &m.locks)
 	m.copies.ctx, m.copies.start = m.pool.ctx, m.pool.begin
 	return m
 }
@@ -74,7 +75,8 @@ func (m *Manager) Close() error { return m.pool.close() }
 func (m *Manager) Trash() int {
 	n := 0
 	for _, s := range m.pool.shares() {
-		n += s.purger.len()
+		entries, _ := s.purger.waiting()
+		n += entries
 	}
 	return n
 }

@@ -19,6 +19,10 @@ type share struct {
 	layout   layout
 	purger   purger
 	copying  chan struct{} // holds one for each copy that runs
+	locks    *locks
+	ledger   *ledger
+	visit    func(at time.Time) // comes back when an archive is due
+	now      func() time.Time
 	classify func(error) error
 	observe  func(op string, d time.Duration, err error)
 	log      *slog.Logger
@@ -29,6 +33,7 @@ type share struct {
 // pool keeps one open share per location. It owns every goroutine of the package.
 type pool struct {
 	config Config
+	locks  *locks
 	ctx    context.Context // of what runs beside calls; ends with close
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
@@ -37,6 +42,8 @@ type pool struct {
 	closed  bool
 	slots   map[volume.Location]*slot
 	options map[volume.Location][]string // how each location that was ever opened was reached
+	ledgers map[volume.Location]*ledger  // of each location that was ever opened
+	visits  map[volume.Location]visit    // the next one to each location
 }
 
 // slot is a share that is being opened, or is open.
@@ -49,8 +56,11 @@ type slot struct {
 	idle   time.Time // since when there are no users
 }
 
-func newPool(c Config) *pool {
-	p := &pool{config: c, slots: map[volume.Location]*slot{}, options: map[volume.Location][]string{}}
+func newPool(c Config, l *locks) *pool {
+	p := &pool{
+		config: c, locks: l, slots: map[volume.Location]*slot{}, options: map[volume.Location][]string{},
+		ledgers: map[volume.Location]*ledger{}, visits: map[volume.Location]visit{},
+	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	for _, l := range c.Locations {
 		p.options[l] = nil
@@ -127,12 +137,17 @@ func (p *pool) open(s *slot, l volume.Location, mountOptions []string) {
 	close(s.ready)
 	p.mu.Unlock()
 	opened.purger.wake()
+	opened.visit(p.config.Now())
 	p.begin(func() { opened.tidy(p.ctx) })
 }
 
 func (p *pool) newShare(l volume.Location, fsys FS) *share {
 	c := p.config
-	s := &share{location: l, fs: fsys, copying: make(chan struct{}, maxCopies), purgeDelay: c.PurgeDelay, classify: c.Classify, observe: c.Observe, log: c.Log}
+	s := &share{
+		location: l, fs: fsys, copying: make(chan struct{}, maxCopies), locks: p.locks, ledger: p.ledger(l),
+		visit: func(at time.Time) { p.schedule(l, at) }, now: c.Now, purgeDelay: c.PurgeDelay,
+		classify: c.Classify, observe: c.Observe, log: c.Log,
+	}
 	s.purger = purger{share: s, ctx: p.ctx, start: p.task, kick: make(chan struct{}, 1)}
 	return s
 }
@@ -219,6 +234,7 @@ func (p *pool) close() error {
 	p.closed = true
 	p.mu.Unlock()
 	p.cancel()
+	p.cancelVisits()
 	p.tasks.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()

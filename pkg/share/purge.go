@@ -2,9 +2,11 @@ package share
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -14,10 +16,16 @@ const (
 	purgers       = 4  // trees of one share that are removed at once; each has many requests in flight
 	minPurgeDelay = time.Second
 	maxPurgeDelay = 5 * time.Minute
+	// purgeTurn is how long one tree is worked on before the others have their turn: somebody may keep filling it.
+	purgeTurn = 15 * time.Minute
 )
 
+// errMore says that a tree's turn was over before the tree was gone.
+var errMore = errors.New("there is more to be removed")
+
 // purger removes what is in a share's trash, beside the calls that put it there. It runs only while there is something
-// to do, and stops when its context ends; the next one, perhaps of another process, goes on from what it finds.
+// to do, and stops when its context ends; the next one, perhaps of another process, goes on from what it finds. Two at
+// once do no harm: no name in the trash is ever used again.
 type purger struct {
 	share *share
 	ctx   context.Context
@@ -26,19 +34,48 @@ type purger struct {
 
 	mu      sync.Mutex
 	running bool
-	again   bool            // look once more before stopping
-	known   map[string]bool // what is in the trash, as far as we know
+	again   bool                 // look once more before stopping
+	known   map[string]time.Time // what is in the trash, as far as we know, and since when
+}
+
+// trashTime is how a name in the trash tells when something came there, between two "-" before the random end.
+const trashTime = "20060102T150405Z"
+
+// trashName is a name in the trash that nobody else uses, for what was called key.
+func trashName(key string, now time.Time) string {
+	return key + "-" + now.UTC().Format(trashTime) + "-" + rand.Text()
+}
+
+// trashedAt reads the time from a trashName; of other names nobody knows.
+func trashedAt(name string) (time.Time, bool) {
+	parts := strings.Split(name, "-")
+	if len(parts) < 3 {
+		return time.Time{}, false
+	}
+	at, err := time.Parse(trashTime, parts[len(parts)-2])
+	return at, err == nil
 }
 
 // add says what has come into the trash.
 func (p *purger) add(name string) {
 	p.mu.Lock()
 	if p.known == nil {
-		p.known = map[string]bool{}
+		p.known = map[string]time.Time{}
 	}
-	p.known[name] = true
+	p.note(p.known, name)
 	p.mu.Unlock()
 	p.wake()
+}
+
+// note enters a name into a new list of what is known. What does not tell its time is as old as we have known it.
+func (p *purger) note(list map[string]time.Time, name string) {
+	at, told := trashedAt(name)
+	if since, known := p.known[name]; known && !told {
+		at = since
+	} else if !told {
+		at = p.share.now()
+	}
+	list[name] = at
 }
 
 // wake looks into the trash soon.
@@ -57,10 +94,16 @@ func (p *purger) wake() {
 	}
 }
 
-func (p *purger) len() int {
+// waiting counts what is in the trash, and tells since when the oldest is.
+func (p *purger) waiting() (entries int, oldest time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.known)
+	for _, at := range p.known {
+		if oldest.IsZero() || at.Before(oldest) {
+			oldest = at
+		}
+	}
+	return len(p.known), oldest
 }
 
 // busy says whether something is being removed, so that the share must stay open.
@@ -79,6 +122,8 @@ func (p *purger) run() {
 		case p.ctx.Err() != nil:
 			p.stop()
 			return
+		case errors.Is(err, errMore):
+			p.lookAgain()
 		case err == nil:
 			delay = minPurgeDelay
 		default:
@@ -151,40 +196,52 @@ func (p *purger) empty() error {
 		return err
 	}
 	p.learn(infos)
+	defer p.report()()
 	errs := make([]error, purgers)
 	var wg sync.WaitGroup
-	names := make(chan string)
+	queue := make(chan fs.FileInfo)
 	for i := range errs {
 		wg.Go(func() {
-			for name := range names {
-				if err := p.removeTree(name); err != nil {
+			for info := range queue {
+				if err := p.remove(info); err != nil && (errs[i] == nil || errors.Is(errs[i], errMore)) {
 					errs[i] = err
 				}
 			}
 		})
 	}
 	for _, info := range infos {
-		names <- info.Name()
+		queue <- info
 	}
-	close(names)
+	close(queue)
 	wg.Wait()
-	return firstError(errs)
+	return worst(errs)
 }
 
 // learn sets what is known to what was listed.
 func (p *purger) learn(infos []fs.FileInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.known = make(map[string]bool, len(infos))
+	list := make(map[string]time.Time, len(infos))
 	for _, info := range infos {
-		p.known[info.Name()] = true
+		p.note(list, info.Name())
 	}
+	p.known = list
 }
 
-func (p *purger) removeTree(name string) error {
+// remove removes one thing of the trash.
+func (p *purger) remove(info fs.FileInfo) error {
+	ctx, cancel := context.WithTimeout(p.ctx, purgeTurn)
+	defer cancel()
 	began := time.Now()
-	err := p.share.fs.RemoveAll(p.ctx, trashDir+"/"+name, nil)
+	name := info.Name()
+	err := p.removeBeside(ctx, info)
+	if err == nil {
+		err = p.removeTree(ctx, trashDir+"/"+name)
+	}
 	p.share.observe("purge", time.Since(began), err)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil && p.ctx.Err() == nil {
+		return errMore
+	}
 	if err != nil {
 		return err
 	}
@@ -195,11 +252,63 @@ func (p *purger) removeTree(name string) error {
 	return nil
 }
 
-func firstError(errs []error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
+// removeTree removes a tree and counts what was in it.
+func (p *purger) removeTree(ctx context.Context, name string) error {
+	var files, bytes int64 // counted so far
+	return p.share.fs.RemoveAll(ctx, name, func(f, b int64) {
+		p.share.ledger.removed(f-files, b-bytes)
+		files, bytes = f, b
+	})
+}
+
+const (
+	firstReport = time.Second
+	nextReports = 30 * time.Second
+)
+
+// report logs now and then how far removing has come, until the returned function is called.
+func (p *purger) report() (end func()) {
+	began := time.Now()
+	files, bytes := p.share.ledger.sum()
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	told := false
+	tell := func(text string) {
+		f, b := p.share.ledger.sum()
+		left, _ := p.waiting()
+		p.share.log.Info(text, "location", p.share.location.String(), "volumes left", left,
+			"files", f-files, "bytes", b-bytes, "duration", time.Since(began).Round(time.Millisecond))
+	}
+	wg.Go(func() {
+		timer := time.NewTimer(firstReport)
+		defer timer.Stop()
+		for {
+			select {
+			case <-timer.C:
+				tell("removing deleted volumes")
+				told = true
+				timer.Reset(nextReports)
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		wg.Wait()
+		if told {
+			tell("removed deleted volumes")
 		}
 	}
-	return nil
+}
+
+// worst picks the error that asks for most patience.
+func worst(errs []error) error {
+	var first error
+	for _, err := range errs {
+		if err != nil && (first == nil || errors.Is(first, errMore)) {
+			first = err
+		}
+	}
+	return first
 }

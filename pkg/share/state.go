@@ -80,6 +80,9 @@ func (s *share) ownerAt(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the reservation %q: %w", name, err)
 	}
+	if strings.HasPrefix(target, expiringPrefix) {
+		return "", fmt.Errorf("%w: an archive is just being removed there: %q", volume.ErrBusy, name)
+	}
 	key, ok := ownerIn(target)
 	if !ok {
 		return "", fmt.Errorf("%w: the link %q on the share points to %q and to no volume: somebody changed it; remove it", volume.ErrInvalid, name, target)

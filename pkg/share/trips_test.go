@@ -64,7 +64,7 @@ func TestRoundTrips(t *testing.T) {
 			{"a directory below a new one", 6, create("c", "ns/c", volume.Retain)},
 			{"retain", 3, drop},
 			{"a directory below another", 4, create("d", "ns/d", volume.Archive)},
-			{"archive", 9, drop},
+			{"archive", 10, drop},
 		} {
 			began := time.Now()
 			if err := tt.do(); err != nil {

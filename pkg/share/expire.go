@@ -1,0 +1,143 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// sweep moves the archives that are due to the trash, and answers when the next one is; zero: none is known.
+func (s *share) sweep(ctx context.Context) (next time.Time, err error) {
+	all, err := s.archives(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var errs []error
+	var kept []archiveRecord
+	for _, r := range all {
+		gone, err := s.review(ctx, r)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if gone {
+			continue
+		}
+		kept = append(kept, r)
+		if later := r.Expires.After(s.now()); later && (next.IsZero() || r.Expires.Before(next)) {
+			next = r.Expires
+		}
+	}
+	s.ledger.keeps(kept)
+	return next, errors.Join(errs...)
+}
+
+// review does with one archive what is due, and says whether it is none any more.
+func (s *share) review(ctx context.Context, r archiveRecord) (gone bool, err error) {
+	now := s.now()
+	due := !r.Expires.IsZero() && !r.Expires.After(now)
+	if due {
+		release, err := s.locks.holdUnused(namesOf(volume.ID{Location: s.location, Dir: r.Dir})[1:])
+		if err != nil {
+			return false, err
+		}
+		defer release()
+		return s.expire(ctx, r)
+	}
+	if now.Sub(r.Archived) < archiveStale {
+		return false, nil
+	}
+	info, err := s.lstat(ctx, string(r.Dir))
+	if err != nil || info != nil {
+		return false, err
+	}
+	return true, s.remove(ctx, archivePath(r.Dir))
+}
+
+// expire moves an archive to the trash. It reserves the directory first, in a way of its own, so that no volume takes it
+// meanwhile and the next sweep goes on with what a crash left. What is not certainly the archive stays.
+func (s *share) expire(ctx context.Context, r archiveRecord) (gone bool, err error) {
+	owner, err := s.reserveExpiring(ctx, r.Dir)
+	if err != nil {
+		return false, err
+	}
+	if owner != "" {
+		rec, found, err := s.readRecord(ctx, owner)
+		if err != nil || found != whole || rec.Dir != r.Dir {
+			return false, err
+		}
+		s.log.Info("an archive that was to be removed is a volume again: it stays", "location", s.location.String(), "directory", string(r.Dir), "volume", rec.Name)
+		return true, s.remove(ctx, archivePath(r.Dir))
+	}
+	why, info, err := s.inTheWay(ctx, r)
+	switch {
+	case err != nil:
+		return false, err // with the reservation: whatever failed will be tried again
+	case why != "":
+		s.log.Warn("an archive is not removed although it is due", "location", s.location.String(), "directory", string(r.Dir), "volume", r.Volume, "why", why)
+		return false, s.remove(ctx, linkPath(r.Dir))
+	}
+	if info != nil {
+		d := &deletion{share: s, id: volume.ID{Location: s.location, Dir: r.Dir}, seen: state{key: volume.Key(r.Volume)}}
+		if err := d.trash(ctx); err != nil {
+			return false, err
+		}
+		s.log.Info("removing an archive that is due", "location", s.location.String(), "directory", string(r.Dir), "volume", r.Volume, "archived", r.Archived)
+	}
+	if err := s.remove(ctx, linkPath(r.Dir)); err != nil {
+		return false, err
+	}
+	return true, s.remove(ctx, archivePath(r.Dir))
+}
+
+// reserveExpiring reserves the directory of an archive that is due, or answers the key of the volume that has it.
+func (s *share) reserveExpiring(ctx context.Context, dir volume.Dir) (owner string, err error) {
+	err = s.fs.Symlink(ctx, expiringTarget(dir), linkPath(dir))
+	if err == nil {
+		return "", nil
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("reserving directory %q: %w", dir, err)
+	}
+	target, err := s.fs.Readlink(ctx, linkPath(dir))
+	if err != nil {
+		return "", fmt.Errorf("reading the reservation of %q: %w", dir, err)
+	}
+	if target == expiringTarget(dir) {
+		return "", nil // an interrupted sweep's
+	}
+	owner, ok := ownerIn(target)
+	if !ok {
+		return "", fmt.Errorf("%w: the reservation of %q points to %q", volume.ErrInvalid, dir, target)
+	}
+	return owner, nil
+}
+
+// inTheWay says why an archive must stay, if it must. info is nil where there is nothing any more.
+func (s *share) inTheWay(ctx context.Context, r archiveRecord) (why string, info fs.FileInfo, err error) {
+	var above, below string
+	err = together(
+		func() (err error) { info, err = s.lstat(ctx, string(r.Dir)); return err },
+		func() (err error) { above, err = s.aboveOwner(ctx, "", r.Dir); return err },
+		func() (err error) { below, err = s.below(ctx, "", r.Dir); return err },
+	)
+	switch {
+	case err != nil || info == nil:
+		return "", nil, err
+	case r.Inode == 0 || !r.is(info):
+		return "it is not the directory that was archived, as far as one can tell: move it away or remove it by hand", info, nil
+	case above != "":
+		return fmt.Sprintf("it is inside volume %q", above), info, nil
+	case below != "":
+		return fmt.Sprintf("volume %q is inside it", below), info, nil
+	}
+	if err := s.notShare(ctx, r.Dir); errors.Is(err, volume.ErrExists) {
+		return err.Error(), info, nil
+	} else if err != nil {
+		return "", nil, err
+	}
+	return "", info, nil
+}

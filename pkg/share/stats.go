@@ -1,0 +1,93 @@
+package share
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// Stats is what is going on beside calls on one share that was used since the process began.
+type Stats struct {
+	Location volume.Location
+
+	Trash       int       // deleted volumes whose content is still being removed; 0 while the share is closed
+	OldestTrash time.Time // since when the oldest of them is deleted; zero: there is none
+
+	RemovedFiles int64 // since the process began
+	RemovedBytes int64
+
+	Archives      int       // archived volumes, as of the last look
+	OldestArchive time.Time // zero: there is none
+}
+
+// Stats tells of every share that was used since the process began, by location. It asks no server.
+func (m *Manager) Stats() []Stats {
+	all := m.pool.stats()
+	slices.SortFunc(all, func(a, b Stats) int { return strings.Compare(a.Location.String(), b.Location.String()) })
+	return all
+}
+
+// Visit opens the share at l, which goes on with what is in its trash, and moves the archives that are due there. After
+// that the Manager comes back by itself when the next archive is due. A controller that has just come to lead visits the
+// shares it knows of; calls on a share do the same for it.
+func (m *Manager) Visit(ctx context.Context, l volume.Location, mountOptions []string) error {
+	return m.on(ctx, "visit", l, mountOptions, func(s *share) error {
+		next, err := s.sweep(ctx)
+		if !next.IsZero() {
+			s.visit(next)
+		}
+		return err
+	})
+}
+
+// ledger keeps the numbers of a share, which outlive its being open.
+type ledger struct {
+	mu           sync.Mutex
+	files, bytes int64
+	archives     int
+	oldest       time.Time
+}
+
+func (l *ledger) removed(files, bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.files += files
+	l.bytes += bytes
+}
+
+func (l *ledger) sum() (files, bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.files, l.bytes
+}
+
+// archived adds an archive.
+func (l *ledger) archived(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.archives++; l.oldest.IsZero() || at.Before(l.oldest) {
+		l.oldest = at
+	}
+}
+
+// keeps sets what archives there are.
+func (l *ledger) keeps(all []archiveRecord) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.archives, l.oldest = len(all), time.Time{}
+	for _, r := range all {
+		if l.oldest.IsZero() || r.Archived.Before(l.oldest) {
+			l.oldest = r.Archived
+		}
+	}
+}
+
+func (l *ledger) stats(at volume.Location) Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Stats{Location: at, RemovedFiles: l.files, RemovedBytes: l.bytes, Archives: l.archives, OldestArchive: l.oldest}
+}
