@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/container-storage-interface/spec/lib/go/csi"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -31,13 +32,15 @@ type fillings struct {
 	workqueue.TypedRateLimiter[any] // of all other claims
 	now                             func() time.Time
 
-	mu    sync.Mutex
-	pause map[types.UID]time.Duration
-	told  map[types.UID]time.Time
+	mu     sync.Mutex
+	pause  map[types.UID]time.Duration
+	told   map[types.UID]time.Time
+	source map[types.UID]*csi.VolumeContentSource // of copies that may be under way
 }
 
 func newFillings(others workqueue.TypedRateLimiter[any]) *fillings {
-	return &fillings{TypedRateLimiter: others, now: time.Now, pause: map[types.UID]time.Duration{}, told: map[types.UID]time.Time{}}
+	return &fillings{TypedRateLimiter: others, now: time.Now, pause: map[types.UID]time.Duration{},
+		told: map[types.UID]time.Time{}, source: map[types.UID]*csi.VolumeContentSource{}}
 }
 
 // rest lets a claim be tried again after d, as often as it takes.
@@ -47,12 +50,35 @@ func (f *fillings) rest(claim types.UID, d time.Duration) {
 	f.pause[claim] = d
 }
 
-// done forgets a claim, or lets its next failure be one as all others are.
-func (f *fillings) done(claim types.UID) {
+// fail lets the next try of a claim wait as those of all others.
+func (f *fillings) fail(claim types.UID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.pause, claim)
 	delete(f.told, claim)
+}
+
+// done forgets a claim.
+func (f *fillings) done(claim types.UID) {
+	f.fail(claim)
+	f.from(claim, nil)
+}
+
+// from remembers what a claim is being filled from, so that the copy is followed to its end when its source's claim or
+// snapshot has been deleted meanwhile; nil forgets it.
+func (f *fillings) from(claim types.UID, source *csi.VolumeContentSource) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.source[claim] = source; source == nil {
+		delete(f.source, claim)
+	}
+}
+
+// remembered is what a claim is being filled from, or nil.
+func (f *fillings) remembered(claim types.UID) *csi.VolumeContentSource {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.source[claim]
 }
 
 // When is how long an item of the claims' queue, a UID, is to wait.
@@ -68,7 +94,7 @@ func (f *fillings) When(item any) time.Duration {
 	return f.TypedRateLimiter.When(item)
 }
 
-// Forget is told that an item has succeeded, or that its claim has gone.
+// Forget is told that an item has succeeded, or that its claim has gone and nothing is under way for it.
 func (f *fillings) Forget(item any) {
 	if uid, ok := item.(string); ok {
 		f.done(types.UID(uid))

@@ -72,7 +72,7 @@ func (p *provisioner) Provision(ctx context.Context, o controller.ProvisionOptio
 func (p *provisioner) provision(ctx context.Context, o controller.ProvisionOptions) (*v1.PersistentVolume, controller.ProvisioningState, error) {
 	request, err := p.request(ctx, o)
 	if err != nil {
-		// A copy may be under way whose source has gone: NoChange leaves what is known of it.
+		// NoChange: of an earlier try something may be left.
 		p.restFor(o.PVC, err)
 		return nil, controller.ProvisioningNoChange, err
 	}
@@ -92,8 +92,10 @@ func (p *provisioner) provision(ctx context.Context, o controller.ProvisionOptio
 func (p *provisioner) request(ctx context.Context, o controller.ProvisionOptions) (*csi.CreateVolumeRequest, error) {
 	request := createRequest(o)
 	var err error
-	if request.VolumeContentSource, err = p.sources.of(ctx, o.PVC); err != nil {
-		return nil, err
+	if request.VolumeContentSource = p.fillings.remembered(o.PVC.UID); request.VolumeContentSource == nil {
+		if request.VolumeContentSource, err = p.sources.of(ctx, o.PVC); err != nil {
+			return nil, err
+		}
 	}
 	request.MutableParameters, err = attributes(ctx, p.client, p.driver, o.PVC)
 	return request, err
@@ -105,16 +107,21 @@ func (p *provisioner) restFor(claim *v1.PersistentVolumeClaim, err error) {
 		p.fillings.rest(claim.UID, sourcePause)
 		return
 	}
-	p.fillings.done(claim.UID)
+	p.fillings.fail(claim.UID)
 }
 
 // failed is what a failed CreateVolume is called. Aborted is the answer while the files of a source are copied.
 func (p *provisioner) failed(claim *v1.PersistentVolumeClaim, r *csi.CreateVolumeRequest, err error) error {
+	if stateOf(err) == controller.ProvisioningFinished {
+		p.fillings.done(claim.UID)
+	} else {
+		p.fillings.from(claim.UID, r.GetVolumeContentSource())
+	}
 	if r.GetVolumeContentSource() != nil && status.Code(err) == codes.Aborted {
 		p.fillings.rest(claim.UID, fillingPause)
 		return fillingError(readable(err))
 	}
-	p.fillings.done(claim.UID)
+	p.fillings.fail(claim.UID)
 	if status.Code(err) == codes.ResourceExhausted {
 		p.full()
 	}

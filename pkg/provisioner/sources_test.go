@@ -204,6 +204,35 @@ func TestCloneIsFollowedUntilItIsDone(t *testing.T) {
 	}
 }
 
+// The copy of a claim that is deleted meanwhile is followed to its end.
+func TestCloneOutlivesItsSource(t *testing.T) {
+	asked, deleted := make(chan struct{}), make(chan struct{})
+	var tries atomic.Int32
+	driver := &driverFake{create: func(_ context.Context, r *csi.CreateVolumeRequest) (*csi.CreateVolumeResponse, error) {
+		switch tries.Add(1) {
+		case 1:
+			close(asked)
+			<-deleted
+			return nil, status.Error(codes.Aborted, "copying: 43 %")
+		case 2:
+			return nil, status.Error(codes.Unavailable, "the server restarts")
+		}
+		return filled(r), nil
+	}}
+	c := newCluster(append(boundClaim("a"), newClass("nfs", testDriver))...)
+	run(t, c, driver)
+	c.claim(t, newClaim("copy", "nfs", testDriver, fromClaim("a")))
+	<-asked
+	if err := c.CoreV1().PersistentVolumeClaims("default").Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	close(deleted)
+	c.volume(t, "pvc-uid-copy")
+	if created, _ := driver.requests(); len(created) != 3 || created[2].GetVolumeContentSource().GetVolume().GetVolumeId() != "handle-a" {
+		t.Errorf("created %v", created)
+	}
+}
+
 func TestRestoreWaitsForItsSnapshot(t *testing.T) {
 	snapshots := snapshotfake.NewSimpleClientset()
 	driver := &driverFake{create: func(_ context.Context, r *csi.CreateVolumeRequest) (*csi.CreateVolumeResponse, error) {

@@ -44,6 +44,7 @@ type Config struct {
 	SecretsOfMount string                    // key of a request's secrets under which the driver finds the mount options
 	Needed         bool                      // warn where the API server knows no VolumeAttributesClasses
 	Log            *slog.Logger
+	Look           time.Duration // how often to look whether there are VolumeAttributesClasses; 0: a minute
 }
 
 const (
@@ -73,15 +74,8 @@ func Run(ctx context.Context, c Config) error {
 	defer running.Wait()
 	grow := controller.NewResizeController(c.DriverName, v, c.Client, resync, factory, backOff(), false, backOffMost)
 	running.Go(func() { grow.Run(workers, ctx, &workersOf) })
-	known, err := features.IsVolumeAttributesClassV1Enabled(c.Client.Discovery())
-	if err != nil {
-		c.Log.Warn("asking whether the API server knows VolumeAttributesClasses", "err", err)
-	}
-	c.Log.Info("resizing", "attributes", known)
-	if !known {
-		if c.Needed {
-			c.Log.Warn("volumes are resized but not changed: this API server has no VolumeAttributesClasses, which Kubernetes 1.34 has")
-		}
+	c.Log.Info("resizing")
+	if !c.awaitAttributes(ctx) {
 		return nil
 	}
 	change := modifycontroller.NewModifyController(c.DriverName, v, c.Client, resync, backOffMost, false, factory, backOff())
@@ -89,6 +83,31 @@ func Run(ctx context.Context, c Config) error {
 	running.Go(func() { classes.RunWithContext(ctx) })
 	running.Go(func() { change.Run(workers, ctx, &workersOf) })
 	return nil
+}
+
+// awaitAttributes waits until the API server knows VolumeAttributesClasses; false: ctx came first.
+func (c Config) awaitAttributes(ctx context.Context) bool {
+	if c.Look == 0 {
+		c.Look = time.Minute
+	}
+	for said := false; ; said = true {
+		known, err := features.IsVolumeAttributesClassV1Enabled(c.Client.Discovery())
+		switch {
+		case err != nil:
+			c.Log.Warn("asking whether the API server knows VolumeAttributesClasses", "err", err)
+		case known:
+			return true
+		case c.Needed && !said:
+			c.Log.Warn("volumes grow but are not changed: this API server has no VolumeAttributesClasses, which come with Kubernetes 1.34")
+		}
+		timer := time.NewTimer(c.Look)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-timer.C:
+		}
+	}
 }
 
 func backOff() workqueue.TypedRateLimiter[string] {
