@@ -3,6 +3,7 @@ package nfs
 import (
 	"context"
 
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/copytree"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
 )
@@ -14,6 +15,7 @@ type client interface {
 	maker
 	changer
 	tree
+	copytree.Server
 	Close() error
 }
 

@@ -2,96 +2,55 @@ package nfs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
-	"path"
+	"slices"
 	"syscall"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/copytree"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
 )
 
-// largestCopied is the longest file that CopyTree takes.
-const largestCopied = 256 << 20
-
-// CopyTree copies the directory from to the new name to, with directories, files and links, their owners and modes. A
-// tree with anything else in it, or with a longer file than 256 MiB, matches syscall.ENOTSUP.
+// CopyTree copies the directory from to the new name to, with everything in it: owners, modes with setuid, setgid and
+// sticky, modification and access times, symbolic links as links, hard links as hard links, holes, FIFOs, sockets and
+// device nodes. to matches fs.ErrExist when it is there, and fs.ErrInvalid when it is from or below it. A directory that is
+// another file system matches syscall.EXDEV. Whatever the server cannot keep is an error.
+//
+// When it returns nil everything has been compared with what was copied and is on stable storage. After an error what was
+// made stays for the caller to remove. What others remove meanwhile is left out; a file that grows is copied as far as it
+// was. progress is called now and then, never at once from two goroutines, with the things and bytes copied so far; nil:
+// nobody listens.
+//
+// The content of files is shared by CLONE where the server can (version 4.2), else copied there by COPY, else read and
+// written. Where the server squashes root, each thing is made as its owner.
 func (f *FS) CopyTree(ctx context.Context, from, to string, progress func(files, bytes int64)) error {
-	c := &treeCopy{FS: f, progress: progress}
-	info, err := f.Lstat(ctx, from)
-	if err == nil && !info.IsDir() {
-		err = fmt.Errorf("copying %q: %w", from, syscall.ENOTDIR)
-	}
-	if err != nil {
-		return err
-	}
-	c.fsid = info.Sys().(*Attr).FSID
-	return c.dir(ctx, from, to, info)
+	source, err := split(from)
+	target, errTo := splitNew(to)
+	return f.call(ctx, "copytree", errors.Join(err, errTo), func() error {
+		if len(target) >= len(source) && slices.Equal(target[:len(source)], source) {
+			return fmt.Errorf("the copy would be what is copied, or below it: %w", fs.ErrInvalid)
+		}
+		return f.copyTree(ctx, source, target, progress)
+	}, from, to)
 }
 
-type treeCopy struct {
-	*FS
-	fsid         any
-	files, bytes int64
-	progress     func(files, bytes int64)
-}
-
-func (c *treeCopy) dir(ctx context.Context, from, to string, info fs.FileInfo) error {
-	if info.Sys().(*Attr).FSID != c.fsid {
-		return fmt.Errorf("%q is another file system: %w", from, syscall.EXDEV)
-	}
-	if err := c.Mkdir(ctx, to, 0o700, -1, -1); err != nil {
+func (f *FS) copyTree(ctx context.Context, source, target []string, progress func(files, bytes int64)) error {
+	var from, to copytree.Directory
+	var err error
+	if from.Handle, from.Attr, err = f.client.Lookup(ctx, &f.cred, source); err != nil {
 		return err
 	}
-	infos, err := c.ReadDir(ctx, from)
-	if err != nil {
+	if !from.Attr.IsDir() {
+		return syscall.ENOTDIR
+	}
+	mode := uint32(0o700)
+	want := file.Set{Mode: &mode, UID: -1, GID: -1}
+	if err := f.settleMkdir(ctx, target, want, f.client.Mkdir(ctx, &f.cred, target, want)); err != nil {
 		return err
 	}
-	for _, info := range infos {
-		if err := c.entry(ctx, path.Join(from, info.Name()), path.Join(to, info.Name()), info); err != nil {
-			return err
-		}
-	}
-	return c.finish(ctx, to, info)
-}
-
-func (c *treeCopy) entry(ctx context.Context, from, to string, info fs.FileInfo) error {
-	switch {
-	case info.IsDir():
-		return c.dir(ctx, from, to, info)
-	case info.Mode()&fs.ModeSymlink != 0:
-		target, err := c.Readlink(ctx, from)
-		if err == nil {
-			err = c.Symlink(ctx, target, to)
-		}
-		if err != nil {
-			return err
-		}
-	case info.Mode().IsRegular() && info.Size() <= largestCopied && info.Sys().(*Attr).Nlink == 1:
-		data, err := c.ReadFile(ctx, from, largestCopied)
-		if err == nil {
-			err = c.CreateFile(ctx, to, data, 0o600)
-		}
-		if err != nil {
-			return err
-		}
-		c.bytes += int64(len(data))
-	default:
-		return fmt.Errorf("copying %q: %w", from, syscall.ENOTSUP)
-	}
-	return c.finish(ctx, to, info)
-}
-
-func (c *treeCopy) finish(ctx context.Context, to string, info fs.FileInfo) error {
-	attr := info.Sys().(*Attr)
-	if err := c.Chown(ctx, to, int(attr.UID), int(attr.GID)); err != nil {
+	if to.Handle, to.Attr, err = f.client.Lookup(ctx, &f.cred, target); err != nil {
 		return err
 	}
-	if info.Mode()&fs.ModeSymlink == 0 {
-		if err := c.Chmod(ctx, to, info.Mode()); err != nil {
-			return err
-		}
-	}
-	c.files++
-	if c.progress != nil {
-		c.progress(c.files, c.bytes)
-	}
-	return nil
+	return copytree.Run(ctx, f.client, f.cred, from, to, progress)
 }

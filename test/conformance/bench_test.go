@@ -3,6 +3,7 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ func benchRemoveAll(b *testing.B, dirs, files int, delay time.Duration) {
 		for b.Loop() {
 			b.StopTimer()
 			top := n.in(f)
-			if err := plant(b.Context(), f, top, dirs, files); err != nil {
+			if err := plant(b.Context(), f, top, dirs, files, 0); err != nil {
 				b.Fatal(err)
 			}
 			b.StartTimer()
@@ -109,17 +110,18 @@ func benchRemoveAll(b *testing.B, dirs, files int, delay time.Duration) {
 	})
 }
 
-// plant makes a tree of directories with files, many at once.
-func plant(ctx context.Context, f *nfs.FS, top string, dirs, files int) error {
+// plant makes a tree of directories with files of so many bytes, many at once.
+func plant(ctx context.Context, f *nfs.FS, top string, dirs, files, size int) error {
 	if err := f.Mkdir(ctx, top, 0o777, -1, -1); err != nil {
 		return err
 	}
+	data := bytes.Repeat([]byte("not zero"), size/8)
 	errs := make([]error, 16)
 	var wg sync.WaitGroup
 	for w := range errs {
 		wg.Go(func() {
 			for d := w; d < dirs && errs[w] == nil; d += len(errs) {
-				errs[w] = plantDir(ctx, f, fmt.Sprintf("%s/%d", top, d), files)
+				errs[w] = plantDir(ctx, f, fmt.Sprintf("%s/%d", top, d), files, data)
 			}
 		})
 	}
@@ -127,14 +129,49 @@ func plant(ctx context.Context, f *nfs.FS, top string, dirs, files int) error {
 	return errors.Join(errs...)
 }
 
-func plantDir(ctx context.Context, f *nfs.FS, dir string, files int) error {
+func plantDir(ctx context.Context, f *nfs.FS, dir string, files int, data []byte) error {
 	if err := f.Mkdir(ctx, dir, 0o777, -1, -1); err != nil {
 		return err
 	}
 	for i := range files {
-		if err := f.CreateFile(ctx, fmt.Sprintf("%s/%d", dir, i), nil, 0o644); err != nil {
+		if err := f.CreateFile(ctx, fmt.Sprintf("%s/%d", dir, i), data, 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// BenchmarkCopyTree clones 10,000 files of 4 KiB in 100 directories.
+func BenchmarkCopyTree(b *testing.B) { benchCopyTree(b, 100, 100, 4096, 0) }
+
+// BenchmarkCopyTreeFar does so where the server is 1 ms away.
+func BenchmarkCopyTreeFar(b *testing.B) { benchCopyTree(b, 100, 100, 4096, time.Millisecond) }
+
+// BenchmarkCopyTreeWide clones 10,000 files of 4 KiB in one directory.
+func BenchmarkCopyTreeWide(b *testing.B) { benchCopyTree(b, 1, 10_000, 4096, 0) }
+
+// BenchmarkCopyTreeBig clones one file of 1 GiB.
+func BenchmarkCopyTreeBig(b *testing.B) { benchCopyTree(b, 1, 1, 1<<30, 0) }
+
+func benchCopyTree(b *testing.B, dirs, files, size int, delay time.Duration) {
+	var n names
+	bench(b, delay, func(b *testing.B, f *nfs.FS) {
+		top := n.in(f)
+		if err := plant(b.Context(), f, top, dirs, files, size); err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(int64(dirs * files * size))
+		for b.Loop() {
+			to := n.in(f)
+			if err := f.CopyTree(b.Context(), top, to, nil); err != nil {
+				b.Fatal(err)
+			}
+			b.StopTimer()
+			if err := f.RemoveAll(b.Context(), to, nil); err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
+		}
+		b.ReportMetric(float64(dirs*files*b.N)/b.Elapsed().Seconds(), "files/s")
+	})
 }

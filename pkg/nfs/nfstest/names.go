@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func (s *suite) root() {
@@ -21,6 +22,9 @@ func (s *suite) root() {
 		"CreateFile": s.fs.CreateFile(s.ctx, ".", nil, 0o644),
 		"Remove":     s.fs.Remove(s.ctx, "."),
 		"RemoveAll":  s.fs.RemoveAll(s.ctx, ".", nil),
+		"CopyTree":   s.fs.CopyTree(s.ctx, s.dir, ".", nil),
+		"Link":       s.fs.Link(s.ctx, ".", s.in("x")),
+		"Mknod":      s.fs.Mknod(s.ctx, ".", fs.ModeNamedPipe|0o600, 0, 0),
 		"Rename old": s.fs.Rename(s.ctx, ".", s.in("x")),
 		"Rename new": s.fs.Rename(s.ctx, s.dir, "."),
 	} {
@@ -36,15 +40,22 @@ func (s *suite) every(name string) map[string]error {
 	_, readlink := s.fs.Readlink(s.ctx, name)
 	return map[string]error{
 		"Lstat": lstat, "ReadDir": readDir, "ReadFile": readFile, "Readlink": readlink,
-		"Mkdir":      s.fs.Mkdir(s.ctx, name, 0o755, -1, -1),
-		"Symlink":    s.fs.Symlink(s.ctx, "x", name),
-		"CreateFile": s.fs.CreateFile(s.ctx, name, nil, 0o644),
-		"Chmod":      s.fs.Chmod(s.ctx, name, 0o755),
-		"Chown":      s.fs.Chown(s.ctx, name, -1, -1),
-		"Rename old": s.fs.Rename(s.ctx, name, s.in("to")),
-		"Rename new": s.fs.Rename(s.ctx, s.in("from"), name),
-		"Remove":     s.fs.Remove(s.ctx, name),
-		"RemoveAll":  s.fs.RemoveAll(s.ctx, name, nil),
+		"Mkdir":       s.fs.Mkdir(s.ctx, name, 0o755, -1, -1),
+		"Symlink":     s.fs.Symlink(s.ctx, "x", name),
+		"CreateFile":  s.fs.CreateFile(s.ctx, name, nil, 0o644),
+		"Chmod":       s.fs.Chmod(s.ctx, name, 0o755),
+		"Chown":       s.fs.Chown(s.ctx, name, -1, -1),
+		"Rename old":  s.fs.Rename(s.ctx, name, s.in("to")),
+		"Rename new":  s.fs.Rename(s.ctx, s.in("from"), name),
+		"Remove":      s.fs.Remove(s.ctx, name),
+		"RemoveAll":   s.fs.RemoveAll(s.ctx, name, nil),
+		"CopyTree":    s.fs.CopyTree(s.ctx, name, s.in("to"), nil),
+		"CopyTree to": s.fs.CopyTree(s.ctx, s.in("from"), name, nil),
+		"Link old":    s.fs.Link(s.ctx, name, s.in("to")),
+		"Link new":    s.fs.Link(s.ctx, s.in("from"), name),
+		"Mknod":       s.fs.Mknod(s.ctx, name, fs.ModeNamedPipe|0o600, 0, 0),
+		"Chtimes":     s.fs.Chtimes(s.ctx, name, time.Unix(1, 0), time.Unix(1, 0)),
+		"WriteAt":     s.fs.WriteAt(s.ctx, name, []byte("x"), 0),
 	}
 }
 

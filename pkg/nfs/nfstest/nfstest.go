@@ -8,6 +8,7 @@ import (
 	"context"
 	"io/fs"
 	"testing"
+	"time"
 )
 
 // FS is what is judged: the methods of *nfs.FS, with the contract of each. Names are slash-separated bytes relative to
@@ -19,6 +20,7 @@ type FS interface {
 	Maker
 	Changer
 	Trees
+	Special
 }
 
 // Reader looks without changing anything. A missing name matches fs.ErrNotExist, a name below something that is no
@@ -58,13 +60,25 @@ type Changer interface {
 	Remove(ctx context.Context, name string) error
 }
 
-// Trees works on whole trees, and makes what only trees of others have. progress is called now and then, never at once
+// Trees works on whole trees. progress is called now and then, never at once
 // from two goroutines, with the files and bytes done so far; it may be nil.
 type Trees interface {
 	// RemoveAll takes away a whole tree; nil when there is none. Links are removed, never followed.
 	RemoveAll(ctx context.Context, name string, progress func(files, bytes int64)) error
 	// CopyTree copies the directory from to the new name to, with everything that share.Trees promises.
 	CopyTree(ctx context.Context, from, to string, progress func(files, bytes int64)) error
+}
+
+// Special makes and changes what only trees of others have.
+type Special interface {
+	// Link gives a file one more name; a directory is an error.
+	Link(ctx context.Context, oldname, newname string) error
+	// Mknod makes a FIFO, a socket or a device node with exactly the mode's permissions; another type matches fs.ErrInvalid.
+	Mknod(ctx context.Context, name string, mode fs.FileMode, major, minor uint32) error
+	// Chtimes sets when something was read and changed last, of a link itself.
+	Chtimes(ctx context.Context, name string, accessed, modified time.Time) error
+	// WriteAt writes into a regular file that is there, which becomes longer if need be.
+	WriteAt(ctx context.Context, name string, data []byte, offset int64) error
 }
 
 // Owned is what the Sys value of every fs.FileInfo implements.
@@ -74,8 +88,13 @@ type Owned interface{ Owner() (uid, gid uint32) }
 type Deviation int
 
 const (
-	NoSpecialBits Deviation = iota // setuid, setgid and sticky are not kept
-	VagueErrors                    // some refusals are reported as an I/O error or as EACCES instead of their own
+	NoSpecialBits  Deviation = iota // setuid, setgid and sticky are not kept
+	VagueErrors                     // some refusals are reported as an I/O error or as EACCES instead of their own
+	NoHardLinks                     // LINK is refused
+	NoSpecialFiles                  // MKNOD is refused
+	NoLinkTimes                     // it is not kept when a symbolic link was changed
+	NoLinkOwners                    // a symbolic link cannot be given away
+	NoAccessTimes                   // it is not kept when a file was read
 )
 
 // Run judges the file systems that open returns. Each test opens one of its own and works in one directory of its
@@ -112,6 +131,19 @@ func Run(t *testing.T, open func(t *testing.T) FS, deviations ...Deviation) {
 		{"RemoveAllLocked", (*suite).removeAllLocked},
 		{"RemoveAllWide", (*suite).removeAllWide},
 		{"RemoveAllDeep", (*suite).removeAllDeep},
+		{"WriteAt", (*suite).writeAt},
+		{"Chtimes", (*suite).chtimes},
+		{"Link", (*suite).link},
+		{"CopyTree", (*suite).copyTree},
+		{"CopyTreeAttributes", (*suite).copyTreeAttributes},
+		{"CopyTreeHardLinks", (*suite).copyTreeHardLinks},
+		{"CopyTreeSpecialFiles", (*suite).copyTreeSpecialFiles},
+		{"CopyTreeHoles", (*suite).copyTreeHoles},
+		{"CopyTreeHostileNames", (*suite).copyTreeHostileNames},
+		{"CopyTreeRefuses", (*suite).copyTreeRefuses},
+		{"CopyTreeWide", (*suite).copyTreeWide},
+		{"CopyTreeDeep", (*suite).copyTreeDeep},
+		{"CopyTreeCanceled", (*suite).copyTreeCanceled},
 		{"Space", (*suite).space},
 		{"Canceled", (*suite).canceled},
 		{"ManyAtOnce", (*suite).manyAtOnce},

@@ -54,6 +54,9 @@ func (f *FS) CopyTree(ctx context.Context, from, to string, progress func(files,
 	defer func() { done.tell(progress) }()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if _, err := split(to); err != nil {
+		return pathError("copytree", to, err)
+	}
 	n, err := f.find(ctx, from)
 	if err == nil && !n.mode.IsDir() {
 		err = syscall.ENOTDIR
@@ -64,7 +67,7 @@ func (f *FS) CopyTree(ctx context.Context, from, to string, progress func(files,
 	e, err := f.place(ctx, to)
 	switch {
 	case err != nil:
-	case n.holds(e.dir):
+	case n.holds(e.dir), n == e.node:
 		err = fs.ErrInvalid
 	case e.node != nil:
 		err = fs.ErrExist

@@ -24,13 +24,31 @@ type Attr struct {
 	Size       uint64
 	FSID       FSID
 	FileID     uint64 // inode number
+	Used       uint64 // bytes on disk, less than Size where there are holes; 0 also where the server does not tell
+	Major      uint32 // of a device node
+	Minor      uint32
+	Atime      time.Time
 	Mtime      time.Time
 	Ctime      time.Time
 	OwnerNamed bool // UID is Unknown because the server maps owners to names
+	// OwnerName and GroupName are what the server sends instead of numbers, "" where it sends numbers.
+	OwnerName, GroupName string
 }
 
 // Owner returns the owner and the group.
 func (a *Attr) Owner() (uid, gid uint32) { return a.UID, a.GID }
+
+// Inode returns the inode number and how many names the file has.
+func (a *Attr) Inode() (id uint64, names uint32) { return a.FileID, a.Nlink }
+
+// Device returns the numbers of a device node.
+func (a *Attr) Device() (major, minor uint32) { return a.Major, a.Minor }
+
+// Accessed returns when the file was last read.
+func (a *Attr) Accessed() time.Time { return a.Atime }
+
+// Allocated returns the bytes that the file takes on disk.
+func (a *Attr) Allocated() uint64 { return a.Used }
 
 // IsDir tells a directory from everything else.
 func (a *Attr) IsDir() bool { return a.Type == fs.ModeDir }
@@ -60,14 +78,20 @@ func Bits(perm fs.FileMode) uint32 {
 	return bits
 }
 
-// Set says which attributes to change: a negative owner or group and a nil mode are left as they are.
+// Set says which attributes to change: a negative owner or group, a nil mode or size and a zero time are left as they are.
 type Set struct {
-	Mode     *uint32
-	UID, GID int
+	Mode                 *uint32
+	UID, GID             int
+	OwnerName, GroupName string // in the place of UID and GID where they are not ""; version 4 only
+	Size                 *uint64
+	Atime, Mtime         time.Time
 }
 
 // Nothing is left to change.
-func (s Set) Nothing() bool { return s.Mode == nil && s.UID < 0 && s.GID < 0 }
+func (s Set) Nothing() bool {
+	return s.Mode == nil && s.UID < 0 && s.GID < 0 && s.OwnerName == "" && s.GroupName == "" && s.Size == nil &&
+		s.Atime.IsZero() && s.Mtime.IsZero()
+}
 
 // Entry is one line of a directory.
 type Entry struct {

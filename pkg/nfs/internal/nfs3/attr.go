@@ -25,11 +25,11 @@ func decodeAttr(d *xdr.Decoder) file.Attr {
 	a.Nlink = d.Uint32()
 	a.UID, a.GID = d.Uint32(), d.Uint32()
 	a.Size = d.Uint64()
-	d.Fixed(8 + 8) // used, rdev
+	a.Used = d.Uint64()
+	a.Major, a.Minor = d.Uint32(), d.Uint32()
 	a.FSID.Major = d.Uint64()
 	a.FileID = d.Uint64()
-	d.Fixed(8) // atime
-	a.Mtime, a.Ctime = decodeTime(d), decodeTime(d)
+	a.Atime, a.Mtime, a.Ctime = decodeTime(d), decodeTime(d), decodeTime(d)
 	return a
 }
 
@@ -64,9 +64,10 @@ func skipWcc(d *xdr.Decoder) (file.Attr, bool) {
 const (
 	timeKeep   = 0
 	timeServer = 1
+	timeClient = 2
 )
 
-// encodeSet writes a sattr3; times is timeKeep or timeServer.
+// encodeSet writes a sattr3; times is what happens to times that set leaves alone: timeKeep or timeServer.
 func encodeSet(e *xdr.Encoder, set file.Set, times uint32) {
 	optional := func(v int64) {
 		e.Bool(v >= 0)
@@ -81,7 +82,21 @@ func encodeSet(e *xdr.Encoder, set file.Set, times uint32) {
 	optional(mode)
 	optional(int64(set.UID))
 	optional(int64(set.GID))
-	e.Bool(false) // size
-	e.Uint32(times)
-	e.Uint32(times)
+	e.Bool(set.Size != nil)
+	if set.Size != nil {
+		e.Uint64(*set.Size)
+	}
+	encodeTime(e, set.Atime, times)
+	encodeTime(e, set.Mtime, times)
+}
+
+// encodeTime writes a set_atime or set_mtime. Seconds have 32 bits in version 3: a time outside goes as the server gave it.
+func encodeTime(e *xdr.Encoder, t time.Time, otherwise uint32) {
+	if t.IsZero() {
+		e.Uint32(otherwise)
+		return
+	}
+	e.Uint32(timeClient)
+	e.Uint32(uint32(t.Unix()))
+	e.Uint32(uint32(t.Nanosecond()))
 }

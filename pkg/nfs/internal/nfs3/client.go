@@ -27,19 +27,22 @@ const (
 	procCreate      procedure = 8
 	procMkdir       procedure = 9
 	procSymlink     procedure = 10
+	procMknod       procedure = 11
 	procRemove      procedure = 12
 	procRmdir       procedure = 13
 	procRename      procedure = 14
+	procLink        procedure = 15
 	procReaddirplus procedure = 17
 	procFsstat      procedure = 18
 	procFsinfo      procedure = 19
+	procCommit      procedure = 21
 )
 
 var procedureNames = map[procedure]string{
 	procGetattr: "GETATTR", procSetattr: "SETATTR", procLookup: "LOOKUP", procAccess: "ACCESS", procReadlink: "READLINK",
 	procRead: "READ", procWrite: "WRITE", procCreate: "CREATE", procMkdir: "MKDIR", procSymlink: "SYMLINK",
 	procRemove: "REMOVE", procRmdir: "RMDIR", procRename: "RENAME", procReaddirplus: "READDIRPLUS", procFsstat: "FSSTAT",
-	procFsinfo: "FSINFO",
+	procFsinfo: "FSINFO", procMknod: "MKNOD", procLink: "LINK", procCommit: "COMMIT",
 }
 
 // Client is one connection to one export.

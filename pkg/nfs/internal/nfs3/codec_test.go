@@ -42,10 +42,12 @@ func TestSetOracle(t *testing.T) {
 func TestAttrOracle(t *testing.T) {
 	attr := oracle.Fattr3{
 		Type: 2, Mode: 0o42770, Nlink: 3, Uid: 4, Gid: 5, Size: 6, Used: 7, Fsid: 8, Fileid: 9,
+		Rdev: oracle.Specdata3{Specdata1: 21, Specdata2: 22}, Atime: oracle.Nfstime3{Seconds: 14, Nseconds: 15},
 		Mtime: oracle.Nfstime3{Seconds: 10, Nseconds: 11}, Ctime: oracle.Nfstime3{Seconds: 12, Nseconds: 13},
 	}
 	want := file.Attr{
 		Type: fs.ModeDir, Mode: 0o2770, Nlink: 3, UID: 4, GID: 5, Size: 6, FSID: file.FSID{Major: 8}, FileID: 9,
+		Used: 7, Major: 21, Minor: 22, Atime: time.Unix(14, 15),
 		Mtime: time.Unix(10, 11), Ctime: time.Unix(12, 13),
 	}
 	d := xdr.NewDecoder(encoded(t, &attr))

@@ -11,6 +11,7 @@ import (
 )
 
 const (
+	createUnchecked = 0
 	createGuarded   = 1
 	createExclusive = 2
 	writeFileSync   = 2

@@ -25,11 +25,16 @@ const (
 	attrNumlinks     = 35
 	attrOwner        = 36
 	attrOwnerGroup   = 37
+	attrRawDev       = 41
 	attrSpaceAvail   = 42
 	attrSpaceFree    = 43
 	attrSpaceTotal   = 44
+	attrSpaceUsed    = 45
+	attrTimeAccess   = 47
+	attrSetAtime     = 48
 	attrTimeMetadata = 52
 	attrTimeModify   = 53
+	attrSetMtime     = 54
 )
 
 // bitmap is a set of attributes; all that we use fit into two words.
@@ -44,7 +49,7 @@ func bits(attrs ...uint) bitmap {
 }
 
 const statBits bitmap = 1<<attrType | 1<<attrSize | 1<<attrFSID | 1<<attrFileID | 1<<attrMode | 1<<attrNumlinks |
-	1<<attrOwner | 1<<attrOwnerGroup | 1<<attrTimeMetadata | 1<<attrTimeModify
+	1<<attrOwner | 1<<attrOwnerGroup | 1<<attrRawDev | 1<<attrSpaceUsed | 1<<attrTimeAccess | 1<<attrTimeMetadata | 1<<attrTimeModify
 
 // transferBits are asked for in version 4.0, where no session settles them.
 const transferBits bitmap = 1<<attrMaxRead | 1<<attrMaxWrite
@@ -72,36 +77,58 @@ func decodeBitmap(d *xdr.Decoder) bitmap {
 	return b
 }
 
-// encodeSet writes the fattr4 of SETATTR and CREATE.
-func encodeSet(e *xdr.Encoder, set file.Set, size *uint64) {
+// encodeSet writes the fattr4 of SETATTR, CREATE and OPEN, in the order of the attributes' numbers.
+func encodeSet(e *xdr.Encoder, set file.Set) {
+	owner, group := named(set.OwnerName, set.UID), named(set.GroupName, set.GID)
 	var b bitmap
-	if size != nil {
-		b |= bits(attrSize)
+	add := func(wanted bool, attr uint) {
+		if wanted {
+			b |= bits(attr)
+		}
 	}
-	if set.Mode != nil {
-		b |= bits(attrMode)
-	}
-	if set.UID >= 0 {
-		b |= bits(attrOwner)
-	}
-	if set.GID >= 0 {
-		b |= bits(attrOwnerGroup)
-	}
+	add(set.Size != nil, attrSize)
+	add(set.Mode != nil, attrMode)
+	add(owner != "", attrOwner)
+	add(group != "", attrOwnerGroup)
+	add(!set.Atime.IsZero(), attrSetAtime)
+	add(!set.Mtime.IsZero(), attrSetMtime)
 	b.encode(e)
 	length := e.Hole()
-	if size != nil {
-		e.Uint64(*size)
+	if set.Size != nil {
+		e.Uint64(*set.Size)
 	}
 	if set.Mode != nil {
 		e.Uint32(*set.Mode)
 	}
-	if set.UID >= 0 {
-		e.String(strconv.Itoa(set.UID))
+	if owner != "" {
+		e.String(owner)
 	}
-	if set.GID >= 0 {
-		e.String(strconv.Itoa(set.GID))
+	if group != "" {
+		e.String(group)
 	}
+	encodeTime(e, set.Atime)
+	encodeTime(e, set.Mtime)
 	e.FillLength(length)
+}
+
+// named is how version 4 names an owner or a group, "" for nobody.
+func named(name string, id int) string {
+	if name == "" && id >= 0 {
+		return strconv.Itoa(id)
+	}
+	return name
+}
+
+const setToClientTime = 1
+
+// encodeTime writes a settime4, nothing for the zero time.
+func encodeTime(e *xdr.Encoder, t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	e.Uint32(setToClientTime)
+	e.Uint64(uint64(t.Unix()))
+	e.Uint32(uint32(t.Nanosecond()))
 }
 
 // attributes is everything that a GETATTR of ours can bring.
@@ -152,15 +179,28 @@ func (a *attributes) decodeOne(d *xdr.Decoder, n uint) {
 	case attrNumlinks:
 		a.Nlink = d.Uint32()
 	case attrOwner:
-		a.UID, a.OwnerNamed = principal(d.String(maxOwner))
+		a.OwnerName = d.String(maxOwner)
+		if a.UID, a.OwnerNamed = principal(a.OwnerName); !a.OwnerNamed {
+			a.OwnerName = ""
+		}
 	case attrOwnerGroup:
-		a.GID, _ = principal(d.String(maxOwner))
+		a.GroupName = d.String(maxOwner)
+		var groupNamed bool
+		if a.GID, groupNamed = principal(a.GroupName); !groupNamed {
+			a.GroupName = ""
+		}
+	case attrRawDev:
+		a.Major, a.Minor = d.Uint32(), d.Uint32()
 	case attrSpaceAvail:
 		a.usage.Available = d.Uint64()
 	case attrSpaceFree:
 		a.usage.Free = d.Uint64()
 	case attrSpaceTotal:
 		a.usage.Total = d.Uint64()
+	case attrSpaceUsed:
+		a.Used = d.Uint64()
+	case attrTimeAccess:
+		a.Atime = decodeTime(d)
 	case attrTimeMetadata:
 		a.Ctime = decodeTime(d)
 	case attrTimeModify:

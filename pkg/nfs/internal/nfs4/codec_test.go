@@ -33,13 +33,15 @@ func everyOperation(minor uint32) *compound {
 	b.change(opCreate)
 	b.Uint32(typeDirectory)
 	b.String("dir")
-	encodeSet(&b.Encoder, set, nil)
+	encodeSet(&b.Encoder, set)
 	b.change(opCreate)
 	b.Uint32(typeLink)
 	b.String("target")
 	b.String("link")
-	encodeSet(&b.Encoder, file.Set{UID: -1, GID: -1}, nil)
-	b.setattr(set, &size)
+	encodeSet(&b.Encoder, file.Set{UID: -1, GID: -1})
+	set.Size = &size
+	b.setattr(set)
+	set.Size = nil
 	owner := &openOwner{clientID: 77, name: "owner", requests: 8}
 	b.openNew(owner, "file", set)
 	b.write(currentState(), 8, []byte("12345"))
@@ -143,7 +145,7 @@ func TestListing(t *testing.T) {
 	at := uint64(1_700_000_000)
 	full := func(kind int, owner string) oracle.Fattr4 {
 		return fattr(statBits|1<<attrFilehandle, kind, uint64(42), uint64(1), uint64(2), "fh", uint64(99), 0o102770, 3, owner, "2000",
-			at, 5, at+1, 6)
+			8, 9, uint64(4096), at-1, 4, at, 5, at+1, 6)
 	}
 	reply := oracle.Readdir4resok{Cookieverf: [8]byte{1}, Reply: oracle.Dirlist4{Eof: true, Entries: &oracle.Entry4{
 		Cookie: 3, Name: "dir", Attrs: full(typeDirectory, "1000"), Nextentry: &oracle.Entry4{
@@ -160,7 +162,8 @@ func TestListing(t *testing.T) {
 	}
 	want := file.Attr{
 		Type: fs.ModeDir, Mode: 0o2770, Nlink: 3, UID: 1000, GID: 2000, Size: 42, FSID: file.FSID{Major: 1, Minor: 2}, FileID: 99,
-		Ctime: time.Unix(int64(at), 5), Mtime: time.Unix(int64(at)+1, 6),
+		Used: 4096, Major: 8, Minor: 9,
+		Atime: time.Unix(int64(at)-1, 4), Ctime: time.Unix(int64(at), 5), Mtime: time.Unix(int64(at)+1, 6),
 	}
 	if dir := page.Entries[0]; dir.Name != "dir" || dir.Attr != want || dir.Handle != "fh" || dir.NoAttr {
 		t.Errorf("%+v", dir)

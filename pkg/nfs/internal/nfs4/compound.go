@@ -20,6 +20,7 @@ type compound struct {
 	// patience, nothing has happened yet and the whole compound may be repeated.
 	fatal    int
 	numbered numbered // of version 4.0
+	uncached bool     // the server need not keep the reply: what comes of a repetition is found out by looking
 	fromRoot bool     // the first operation after SEQUENCE puts the export's handle
 }
 
@@ -72,7 +73,7 @@ func (b *compound) sequence(session [sessionIDSize]byte, seq, slot, highest uint
 	binary.BigEndian.PutUint32(a[20:], slot)
 	binary.BigEndian.PutUint32(a[24:], highest)
 	a[31] = 0
-	if b.fatal >= 0 {
+	if b.fatal >= 0 && !b.uncached {
 		a[31] = 1
 	}
 }
@@ -94,10 +95,10 @@ func (b *compound) getattr(want bitmap) {
 	want.encode(&b.Encoder)
 }
 
-func (b *compound) setattr(set file.Set, size *uint64) {
+func (b *compound) setattr(set file.Set) {
 	b.op(opSetattr)
 	b.Fixed(make([]byte, 16)) // anonymous stateid
-	encodeSet(&b.Encoder, set, size)
+	encodeSet(&b.Encoder, set)
 }
 
 func (b *compound) remove(name string) {
@@ -229,8 +230,10 @@ func (r *results) skip(op uint32) {
 	case opCreate:
 		r.d.Fixed(20)
 		decodeBitmap(r.d)
-	case opRemove:
+	case opRemove, opLink:
 		r.d.Fixed(20)
+	case opCommit:
+		r.d.Fixed(8)
 	case opRename:
 		r.d.Fixed(40)
 	case opSetattr:

@@ -22,7 +22,7 @@ func (c *Client) Getattr(ctx context.Context, cred *rpc.Credential, path []strin
 func (c *Client) Setattr(ctx context.Context, cred *rpc.Credential, path []string, set file.Set) (file.Attr, error) {
 	return c.describe(ctx, cred, path, func(b *compound) {
 		if !set.Nothing() {
-			b.setattr(set, nil)
+			b.setattr(set)
 		}
 	})
 }
@@ -54,9 +54,9 @@ func (c *Client) Mkdir(ctx context.Context, cred *rpc.Credential, path []string,
 		b.change(opCreate)
 		b.Uint32(typeDirectory)
 		b.String(name)
-		encodeSet(&b.Encoder, mode, nil)
+		encodeSet(&b.Encoder, mode)
 		if want.UID >= 0 || want.GID >= 0 || *want.Mode > 0o777 { // mkdir(2) on the server keeps no special bits
-			b.setattr(want, nil)
+			b.setattr(want)
 		}
 		b.getattr(statBits)
 	})
@@ -97,7 +97,7 @@ func (c *Client) Symlink(ctx context.Context, cred *rpc.Credential, target strin
 		b.Uint32(typeLink)
 		b.String(target)
 		b.String(name)
-		encodeSet(&b.Encoder, file.Set{UID: -1, GID: -1}, nil)
+		encodeSet(&b.Encoder, file.Set{UID: -1, GID: -1})
 	})
 	if err != nil {
 		return err

@@ -184,7 +184,7 @@ func (b *compound) create(c *Client, dir place, owner *openOwner, name string, s
 	b.place(c, dir)
 	b.openNew(owner, name, set)
 	b.op(opGetFH)
-	b.setattr(set, nil) // whatever a umask or an ACL took away
+	b.setattr(set) // whatever a umask or an ACL took away
 }
 
 // opened reads what came of making a file; there is one if it is returned, whatever the error. confirm tells that the
@@ -261,7 +261,7 @@ func (b *compound) openNew(owner *openOwner, name string, set file.Set) {
 	b.String(owner.name)
 	b.Uint32(openCreate)
 	b.Uint32(createGuarded)
-	encodeSet(&b.Encoder, set, nil)
+	encodeSet(&b.Encoder, set)
 	b.Uint32(claimNull)
 	b.String(name)
 }

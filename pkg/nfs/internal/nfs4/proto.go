@@ -19,9 +19,11 @@ const (
 const (
 	opAccess          = 3
 	opClose           = 4
+	opCommit          = 5
 	opCreate          = 6
 	opGetattr         = 9
 	opGetFH           = 10
+	opLink            = 11
 	opLookup          = 15
 	opOpen            = 18
 	opOpenConfirm     = 20
@@ -43,14 +45,19 @@ const (
 	opSequence        = 53
 	opDestroyClientID = 57
 	opReclaimComplete = 58
+	opCopy            = 60 // this and the following since version 4.2
+	opOffloadCancel   = 66
+	opSeek            = 69
+	opClone           = 71
 )
 
 var opNames = map[uint32]string{
-	opAccess: "ACCESS", opClose: "CLOSE", opCreate: "CREATE", opGetattr: "GETATTR", opGetFH: "GETFH", opLookup: "LOOKUP",
+	opAccess: "ACCESS", opClose: "CLOSE", opCommit: "COMMIT", opLink: "LINK", opCreate: "CREATE", opGetattr: "GETATTR", opGetFH: "GETFH", opLookup: "LOOKUP",
 	opOpen: "OPEN", opOpenConfirm: "OPEN_CONFIRM", opPutFH: "PUTFH", opPutRootFH: "PUTROOTFH", opRead: "READ", opReaddir: "READDIR", opReadlink: "READLINK",
 	opRemove: "REMOVE", opRename: "RENAME", opSaveFH: "SAVEFH", opSetattr: "SETATTR", opSetClientID: "SETCLIENTID", opConfirmClientID: "SETCLIENTID_CONFIRM", opWrite: "WRITE",
 	opExchangeID: "EXCHANGE_ID", opCreateSession: "CREATE_SESSION", opDestroySession: "DESTROY_SESSION",
 	opSequence: "SEQUENCE", opDestroyClientID: "DESTROY_CLIENTID", opReclaimComplete: "RECLAIM_COMPLETE",
+	opCopy: "COPY", opOffloadCancel: "OFFLOAD_CANCEL", opSeek: "SEEK", opClone: "CLONE",
 }
 
 // Values inside operations.
@@ -70,7 +77,11 @@ const (
 	claimNull       = 0
 	openMustConfirm = 2 // flag of the answer, in 4.0
 
+	writeUnstable = 0
 	writeFileSync = 2
+
+	seekData = 0
+	seekHole = 1
 
 	delegateRead    = 1
 	delegateWrite   = 2

@@ -134,7 +134,7 @@ func (c *Client) SetMode(ctx context.Context, cred *rpc.Credential, h file.Handl
 func (c *Client) setByHandle(ctx context.Context, cred *rpc.Credential, h file.Handle, set file.Set) error {
 	r, err := c.do(ctx, cred, func(b *compound) {
 		b.putFH(h)
-		b.setattr(set, nil)
+		b.setattr(set)
 	})
 	if err != nil {
 		return err

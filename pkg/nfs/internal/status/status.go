@@ -19,6 +19,7 @@ const (
 	Perm           Code = 1
 	NoEnt          Code = 2
 	IO             Code = 5
+	NXIO           Code = 6
 	Access         Code = 13
 	Exist          Code = 17
 	XDev           Code = 18
@@ -36,6 +37,7 @@ const (
 	NotSupp        Code = 10004
 	TooSmall       Code = 10005
 	ServerFault    Code = 10006
+	BadType        Code = 10007
 	Delay          Code = 10008 // JUKEBOX in version 3
 	Expired        Code = 10011
 	Grace          Code = 10013
@@ -55,6 +57,7 @@ const (
 	LeaseMoved     Code = 10031
 	AttrNotSupp    Code = 10032
 	BadOwner       Code = 10039
+	OpIllegal      Code = 10044
 	AdminRevoked   Code = 10047
 	BadSession     Code = 10052
 	BadSlot        Code = 10053
@@ -70,6 +73,7 @@ const (
 	SeqFalseRetry  Code = 10076
 	DeadSession    Code = 10078
 	WrongType      Code = 10083
+	OffloadNoReqs  Code = 10094
 )
 
 // Error is a call that the server answered with anything but OK.

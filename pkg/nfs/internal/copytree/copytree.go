@@ -1,0 +1,300 @@
+// Package copytree copies a directory with everything in it, by file handle.
+//
+// Directories, files and calls are worked on many at once. What is held in memory is bounded by pages of directories, one
+// on each level on the way down, by chunks of content, and by the files of more than one name that are still to be met.
+package copytree
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
+)
+
+// Server is one version of the protocol, by handle. Errors carry a status.Error.
+type Server interface {
+	Reader
+	Maker
+	Content
+	Offload
+}
+
+// Reader looks at what there is.
+type Reader interface {
+	LookupIn(ctx context.Context, cred *rpc.Credential, dir file.Handle, name string) (file.Handle, file.Attr, error)
+	ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Handle, from file.Cookie) (file.Page, error)
+	ReadlinkOf(ctx context.Context, cred *rpc.Credential, h file.Handle) (string, error)
+	// Limits tells how much to ask for at once.
+	Limits(ctx context.Context) (file.Limits, error)
+}
+
+// Maker makes things and gives them their attributes.
+type Maker interface {
+	// MakeIn makes anything but a regular file.
+	MakeIn(ctx context.Context, cred *rpc.Credential, dir file.Handle, n file.Node) (file.Handle, file.Attr, error)
+	LinkIn(ctx context.Context, cred *rpc.Credential, h, dir file.Handle, name string) error
+	// SetattrOf returns the attributes after the change.
+	SetattrOf(ctx context.Context, cred *rpc.Credential, h file.Handle, set file.Set) (file.Attr, error)
+	// RemoveNames removes entries in order up to the first that cannot be: done are gone, err is about the next.
+	RemoveNames(ctx context.Context, cred *rpc.Credential, dir file.Handle, entries []file.Entry) (done int, err error)
+}
+
+// Content reads and writes regular files. The first three work in order up to the first file where it cannot be done: done
+// are, err is about the next.
+type Content interface {
+	// ReadFiles fills Data, of as many bytes as Attr.Size says or as there are, of files no longer than Limits.Chunk.
+	ReadFiles(ctx context.Context, cred *rpc.Credential, files []*file.Copy) (done int, err error)
+	// MakeFiles makes files with their Data and fills To.
+	MakeFiles(ctx context.Context, cred *rpc.Credential, dir file.Handle, files []*file.Copy) (done int, err error)
+	// FinishFiles commits what was written, and then makes the changes that want lists. Lost tells what to write again.
+	FinishFiles(ctx context.Context, cred *rpc.Credential, files []*file.Copy, want func(*file.Copy) []file.Set) (done int, err error)
+	ReadAt(ctx context.Context, cred *rpc.Credential, h file.Handle, offset uint64, n int) (data []byte, eof bool, err error)
+	// WriteAt writes to the copy, not yet to stable storage.
+	WriteAt(ctx context.Context, cred *rpc.Credential, f *file.Copy, parts []file.Segment) error
+}
+
+// Offload lets the server do the work. What it cannot do has the status NotSupp.
+type Offload interface {
+	// CloneFile shares the content of a file with its copy and returns the copy's size.
+	CloneFile(ctx context.Context, cred *rpc.Credential, f *file.Copy) (size uint64, err error)
+	// CopyRange returns how much was copied, 0 at the end of the file.
+	CopyRange(ctx context.Context, cred *rpc.Credential, f *file.Copy, offset, n uint64) (uint64, error)
+	// Segment finds data at or after offset; not ok: there is none.
+	Segment(ctx context.Context, cred *rpc.Credential, h file.Handle, offset uint64) (start, end uint64, ok bool, err error)
+}
+
+// Directory is where a copy begins, or where it goes to.
+type Directory struct {
+	Handle file.Handle
+	Attr   file.Attr
+}
+
+// Run copies what is in from into to, an empty directory that cred has just made, and gives to the attributes of from.
+// progress is called now and then, never at once from two goroutines; nil: nobody listens.
+func Run(ctx context.Context, s Server, cred rpc.Credential, from, to Directory, progress func(files, bytes int64)) error {
+	l, err := s.Limits(ctx)
+	if err != nil {
+		return err
+	}
+	work, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	c := &copier{
+		Server: s, base: cred, limits: l, fsid: from.Attr.FSID, seed: maphash.MakeSeed(), cancel: cancel,
+		acting: cred.UID != 0 || to.Attr.UID != 0,
+		calls:  make(chan struct{}, l.Calls), starts: make(chan struct{}, l.Calls+l.Calls/2),
+		helpers: make(chan struct{}, 2*l.Calls), chunks: make(chan struct{}, max(2, min(l.Calls, heavy/l.Chunk))),
+	}
+	c.twins.known = map[uint64]*twin{}
+	c.progress.tell = progress
+	defer c.progress.last()
+	top := &dir{name: ".", from: from.Handle, to: to.Handle, attr: from.Attr}
+	top.own = c.as(&top.attr)
+	if c.acting {
+		top.own = cred
+	}
+	err = c.dir(work, top)
+	if cause := context.Cause(work); ctx.Err() == nil && cause != nil {
+		err = cause // not what others say who were stopped by it
+	}
+	if err != nil {
+		return err
+	}
+	c.progress.add(1, 0)
+	return c.checkTop(work, top)
+}
+
+// heavy bounds the content that is on its way at once, in bytes; each is held about three times.
+const heavy = 8 << 20
+
+// copier copies one tree.
+type copier struct {
+	Server
+	base   rpc.Credential
+	limits file.Limits
+	fsid   file.FSID // of the tree's top; nothing else is entered
+	seed   maphash.Seed
+	cancel context.CancelCauseFunc
+	// acting: we cannot give away what we make, so that everything is made as its owner.
+	acting bool
+
+	calls    chan struct{} // held during each call: bounds what is in flight
+	starts   chan struct{} // held by each goroutine that copies files
+	helpers  chan struct{} // held by each goroutine that copies a directory
+	chunks   chan struct{} // held while much content is in memory
+	twins    twins
+	progress progress
+
+	noClone, noCopy, noSeek atomic.Bool // the server cannot
+}
+
+// dir is one directory being copied.
+type dir struct {
+	name     string // for messages, below the top
+	from, to file.Handle
+	attr     file.Attr
+	own      rpc.Credential // who made the copy and may change it
+
+	mu      sync.Mutex
+	open    bool     // others may make things in the copy, too
+	made    sums     // of what is in the copy
+	doubles []string // names that were listed once more
+}
+
+func (d *dir) child(name string) string {
+	if d.name == "." {
+		return name
+	}
+	return d.name + "/" + name
+}
+
+func (d *dir) add(s sums) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.made.add(s)
+}
+
+// double notes a name that was made before: a listing that changes meanwhile may have a name twice.
+func (d *dir) double(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.doubles = append(d.doubles, name)
+}
+
+// restarts bounds how often a listing that the server lost track of is begun again.
+const restarts = 5
+
+// dir copies what is in a directory, checks that all of it is there, and gives the copy its attributes.
+func (c *copier) dir(ctx context.Context, d *dir) error {
+	var from file.Cookie
+	for restarted := 0; ; {
+		page, err := c.list(ctx, d, from)
+		if status.Is(err, status.BadCookie, status.NotSame) && restarted < restarts {
+			restarted++
+			from = file.Cookie{}
+			continue
+		}
+		if gone(err) && d.name != "." {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("listing %q: %w", d.name, err)
+		}
+		if err := c.page(ctx, d, page.Entries); err != nil {
+			return err
+		}
+		if page.EOF {
+			break
+		}
+		from = page.Cookie
+	}
+	if err := c.verify(ctx, d); err != nil {
+		return err
+	}
+	return c.attributes(ctx, d)
+}
+
+// gone tells that somebody removed what was to be read.
+func gone(err error) bool { return status.Dead(err) || status.Is(err, status.NoEnt) }
+
+func (c *copier) list(ctx context.Context, d *dir, from file.Cookie) (page file.Page, err error) {
+	err = c.try(ctx, c.readers(&d.attr), func(cred *rpc.Credential) (err error) {
+		page, err = c.ReadPage(ctx, cred, d.from, from)
+		return err
+	})
+	return page, err
+}
+
+// attributes gives a directory its owner, mode and times, when nothing is made in it any more.
+func (c *copier) attributes(ctx context.Context, d *dir) error {
+	for _, set := range c.want(&d.attr) {
+		err := c.try(ctx, []rpc.Credential{d.own}, func(cred *rpc.Credential) error {
+			_, err := c.SetattrOf(ctx, cred, d.to, set)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("giving the copy of %q its owner %d:%d, mode and times: %w", d.name, d.attr.UID, d.attr.GID, err)
+		}
+	}
+	return nil
+}
+
+// checkTop looks whether the tree's top is as it should be; of all else its directory tells.
+func (c *copier) checkTop(ctx context.Context, top *dir) error {
+	var attr file.Attr
+	err := c.try(ctx, []rpc.Credential{top.own}, func(cred *rpc.Credential) (err error) {
+		attr, err = c.SetattrOf(ctx, cred, top.to, file.Set{UID: -1, GID: -1})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("looking at the copy: %w", err)
+	}
+	return c.sum("", &attr).compare(".", c.sum("", &top.attr))
+}
+
+// page copies some entries of a directory. Files of several names that somebody else copies are linked once he has done so.
+func (c *copier) page(ctx context.Context, d *dir, entries []file.Entry) error {
+	dirs, rest, err := c.resolve(ctx, d, entries)
+	if err != nil {
+		return err
+	}
+	for len(rest) > 0 && err == nil {
+		rest, err = c.things(ctx, d, rest)
+	}
+	if err != nil {
+		return err
+	}
+	g := &group{copier: c}
+	for i := range dirs {
+		g.dir(func() error { return c.subdir(ctx, d, &dirs[i]) })
+	}
+	return g.wait()
+}
+
+// resolve looks up entries that the listing did not describe, and refuses to leave the file system.
+func (c *copier) resolve(ctx context.Context, d *dir, entries []file.Entry) (dirs, rest []file.Entry, err error) {
+	for _, e := range entries {
+		if e.Handle == "" || e.NoAttr {
+			err := c.try(ctx, c.readers(&d.attr), func(cred *rpc.Credential) (err error) {
+				e.Handle, e.Attr, err = c.LookupIn(ctx, cred, d.from, e.Name)
+				return err
+			})
+			if gone(err) {
+				continue
+			}
+			if err != nil {
+				return nil, nil, fmt.Errorf("looking up %q: %w", d.child(e.Name), err)
+			}
+		}
+		switch {
+		case e.Attr.FSID != c.fsid:
+			return nil, nil, fmt.Errorf("%q is another file system, which cannot be copied with this one: %w", d.child(e.Name), syscall.EXDEV)
+		case e.Attr.IsDir():
+			dirs = append(dirs, e)
+		default:
+			rest = append(rest, e)
+		}
+	}
+	return dirs, rest, nil
+}
+
+// subdir copies a directory of a directory.
+func (c *copier) subdir(ctx context.Context, d *dir, e *file.Entry) error {
+	sub := &dir{name: d.child(e.Name), from: e.Handle, attr: e.Attr, own: c.as(&e.Attr)}
+	made, err := c.make(ctx, d, file.Node{Name: e.Name, Type: fs.ModeDir, Mode: 0o700}, &e.Attr, &sub.to)
+	if err != nil || !made {
+		return err
+	}
+	if err := c.dir(ctx, sub); err != nil {
+		return err
+	}
+	d.add(c.sum(e.Name, &e.Attr))
+	c.progress.add(1, 0)
+	return nil
+}

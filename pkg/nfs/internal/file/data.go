@@ -1,0 +1,57 @@
+package file
+
+import "io/fs"
+
+// Node is something to be made that is no regular file.
+type Node struct {
+	Name         string
+	Type         fs.FileMode // as in Attr
+	Mode         uint32      // of everything but a link
+	Target       string      // of a link
+	Major, Minor uint32      // of a device node
+}
+
+// Copy is a regular file on its way to its copy.
+type Copy struct {
+	Name string // of the copy in its directory
+	From Handle
+	Attr Attr   // of the file when it was listed; Size is what is to be copied
+	Data []byte // of a file that one READ brings: all of it, once it has been read
+
+	To       Handle   // of the copy, once it has been made
+	Begun    bool     // the copy's name may exist because of us: making it again may start from there
+	Written  bool     // there is content that needs a COMMIT
+	Verifier Verifier // of the server that has the content
+	Lost     bool     // the server restarted in between: the content must be written again
+}
+
+// Wrote notes that a server with this verifier has some of the content.
+func (c *Copy) Wrote(v Verifier) {
+	if c.Written && c.Verifier != v {
+		c.Lost = true
+	}
+	c.Written, c.Verifier = true, v
+}
+
+// Committed notes that a server with this verifier has put everything it has on stable storage.
+func (c *Copy) Committed(v Verifier) {
+	if c.Written && c.Verifier != v {
+		c.Lost = true
+	}
+}
+
+// Verifier changes when a server loses what it has not put on stable storage yet.
+type Verifier [8]byte
+
+// Segment is a part of a file's content.
+type Segment struct {
+	Offset uint64
+	Data   []byte
+}
+
+// Limits is what one client can do at once.
+type Limits struct {
+	Chunk int // bytes of one READ or WRITE
+	Files int // small files that are best made by one call
+	Calls int // calls in flight
+}
