@@ -10,8 +10,8 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
 )
 
-// When a connection breaks after a request was sent and the server has no memory of it (always in version 3; in version
-// 4 when the session was lost too), the request is sent again and "exists" or "not found" may be its own first doing.
+// When a connection breaks after a request was sent and the server has no memory of it (always in versions 3 and 4.0, but for
+// OPEN; since 4.1 when the session was lost too), the request is sent again and "exists" or "not found" may be its own first doing.
 // The functions here look before they believe it. Whatever refused the making of a name is looked into, because some
 // servers of version 3 answer something else than "exists" when the first request is still under way.
 

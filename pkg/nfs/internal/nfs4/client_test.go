@@ -83,6 +83,25 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestExportMoved: the handle of an export that a server does not know any more is looked up again.
+func TestExportMoved(t *testing.T) {
+	for minor := range uint32(2) {
+		for _, code := range []status.Code{status.Stale, status.BadHandle, status.FHExpired} {
+			f := startFake(t)
+			f.minor = minor
+			c := f.connect(time.Minute)
+			f.set(once(opCreate, fault{op: opPutFH, code: code}))
+			if err := c.Mkdir(t.Context(), nobody, []string{"dir"}, wanted()); err != nil {
+				t.Errorf("4.%d: %v", minor, err)
+			}
+			f.set(func(ops []uint32) fault { return fault{op: opPutFH, code: code} })
+			if err := c.Mkdir(t.Context(), nobody, []string{"other"}, wanted()); !status.Is(err, code) {
+				t.Errorf("4.%d: %v", minor, err)
+			}
+		}
+	}
+}
+
 // TestUncachedReplyLost: a request that changes nothing is asked again, in the same session.
 func TestUncachedReplyLost(t *testing.T) {
 	f := startFake(t)
