@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/util/workqueue"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
 const (
@@ -102,7 +104,14 @@ func (f *fillings) Forget(item any) {
 	f.TypedRateLimiter.Forget(item)
 }
 
-func fillingError(progress error) error { return errors.New(filling + progress.Error()) }
+// fillingError tells people of a copy under way, without where it runs and that something does.
+func fillingError(busy error) error {
+	text := busy.Error()
+	if _, progress, found := strings.Cut(text, volume.ErrBusy.Error()+": "); found {
+		text = progress
+	}
+	return errors.New(filling + text)
+}
 
 // event is what becomes of an Event of the library's: one about a copy under way is no warning, and comes once in a
 // while; nil: it is not worth telling.

@@ -171,7 +171,7 @@ func TestCloneIsFollowedUntilItIsDone(t *testing.T) {
 	var tries atomic.Int32
 	driver := &driverFake{create: func(_ context.Context, r *csi.CreateVolumeRequest) (*csi.CreateVolumeResponse, error) {
 		if tries.Add(1) <= 3 {
-			return nil, status.Error(codes.Aborted, "copying: 43 % (1.2 of 2.9 GiB, 12,034 files)")
+			return nil, status.Error(codes.Aborted, "on server:/share: another operation is running: copying: 43 % (1.2 of 2.9 GiB, 12,034 files)")
 		}
 		return filled(r), nil
 	}}
