@@ -12,49 +12,43 @@ import (
 
 // ControllerExpandVolume records the volume's new size. Nodes have nothing to do: a directory has no file system of its own.
 func (c *Controller) ControllerExpandVolume(ctx context.Context, r *csi.ControllerExpandVolumeRequest) (*csi.ControllerExpandVolumeResponse, error) {
-	id, err := parseExpand(r)
-	if err != nil {
+	id, err := parseVolumeID("volume ID", r.GetVolumeId())
+	options, err2 := secretOptions(r.GetSecrets())
+	if err := errors.Join(err, err2, checkExpand(r)); err != nil {
 		return nil, statusOf(err)
 	}
-	v, err := c.store.Expand(ctx, id, r.GetCapacityRange().GetRequiredBytes(), r.GetCapacityRange().GetLimitBytes())
+	options = append(mountOptions(r.GetVolumeCapability()), options...)
+	v, err := c.store.Expand(ctx, id, r.GetCapacityRange().GetRequiredBytes(), r.GetCapacityRange().GetLimitBytes(), options)
 	if err != nil {
 		return nil, statusOf(err)
 	}
 	return &csi.ControllerExpandVolumeResponse{CapacityBytes: v.CapacityBytes}, nil
 }
 
-// ControllerModifyVolume changes what a VolumeAttributesClass says: see [volume.ParseChanges].
-func (c *Controller) ControllerModifyVolume(ctx context.Context, r *csi.ControllerModifyVolumeRequest) (*csi.ControllerModifyVolumeResponse, error) {
-	id, changes, err := parseModify(r)
-	if err != nil {
-		return nil, statusOf(err)
-	}
-	if err := c.store.Modify(ctx, id, changes); err != nil {
-		return nil, statusOf(err)
-	}
-	return &csi.ControllerModifyVolumeResponse{}, nil
-}
-
-// parseExpand reports every mistake in r.
-func parseExpand(r *csi.ControllerExpandVolumeRequest) (volume.ID, error) {
-	id, err := parseVolumeID("volume ID", r.GetVolumeId())
-	mistakes := []error{err, checkRange(r.GetCapacityRange())}
+func checkExpand(r *csi.ControllerExpandVolumeRequest) error {
+	mistakes := []error{checkRange(r.GetCapacityRange())}
 	if r.GetCapacityRange().GetRequiredBytes() == 0 && r.GetCapacityRange().GetLimitBytes() == 0 {
 		mistakes = append(mistakes, missing("capacity range"))
 	}
 	if r.GetVolumeCapability() != nil {
 		mistakes = append(mistakes, checkCapability(r.GetVolumeCapability()))
 	}
-	return id, errors.Join(mistakes...)
+	return errors.Join(mistakes...)
 }
 
-// parseModify reports every mistake in r.
-func parseModify(r *csi.ControllerModifyVolumeRequest) (volume.ID, volume.Changes, error) {
+// ControllerModifyVolume changes what a VolumeAttributesClass says: see [volume.ParseChanges].
+func (c *Controller) ControllerModifyVolume(ctx context.Context, r *csi.ControllerModifyVolumeRequest) (*csi.ControllerModifyVolumeResponse, error) {
 	id, err := parseVolumeID("volume ID", r.GetVolumeId())
 	changes, err2 := volume.ParseChanges(r.GetMutableParameters())
-	mistakes := []error{err, err2}
 	if len(r.GetMutableParameters()) == 0 {
-		mistakes = append(mistakes, fmt.Errorf("%w: mutable parameters are missing", volume.ErrInvalid))
+		err2 = fmt.Errorf("%w: mutable parameters are missing", volume.ErrInvalid)
 	}
-	return id, changes, errors.Join(mistakes...)
+	options, err3 := secretOptions(r.GetSecrets())
+	if err := errors.Join(err, err2, err3); err != nil {
+		return nil, statusOf(err)
+	}
+	if err := c.store.Modify(ctx, id, changes, options); err != nil {
+		return nil, statusOf(err)
+	}
+	return &csi.ControllerModifyVolumeResponse{}, nil
 }

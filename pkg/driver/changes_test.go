@@ -2,6 +2,7 @@ package driver_test
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
@@ -28,6 +29,14 @@ func TestControllerExpandVolume(t *testing.T) {
 			t.Errorf("expanded to %d: %v, %v", step.required, answer, err)
 		}
 	}
+	r := expandRequest(id, 1)
+	r.VolumeCapability, r.Secrets = capability(anyMode, "vers=4.1"), map[string]string{"mountOptions": "port=5"}
+	if _, err := f.ControllerExpandVolume(t.Context(), r); err != nil {
+		t.Error(err)
+	}
+	if asked, want := drivertest.Asked[drivertest.Expansion](f.store)[3], []string{"vers=4.1", "port=5"}; !slices.Equal(asked.MountOptions, want) {
+		t.Errorf("mount options %q, want %q", asked.MountOptions, want)
+	}
 	_, err := f.ControllerExpandVolume(t.Context(), with(expandRequest(id, 1), func(r *csi.ControllerExpandVolumeRequest) { r.CapacityRange.LimitBytes = 2 }))
 	expect(t, err, codes.OutOfRange)
 	for _, id := range []string{absentID, "free text"} {
@@ -51,6 +60,7 @@ func TestControllerExpandVolumeRefuses(t *testing.T) {
 		"block": {func(r *csi.ControllerExpandVolumeRequest) {
 			r.VolumeCapability.AccessType = &csi.VolumeCapability_Block{}
 		}, []string{"no block device"}},
+		"secret option":          {func(r *csi.ControllerExpandVolumeRequest) { r.Secrets = map[string]string{"mountOptions": "a\x00b"} }, []string{"control character"}},
 		"static volume, no size": {func(r *csi.ControllerExpandVolumeRequest) { r.VolumeId, r.CapacityRange = "free text", nil }, []string{"capacity range is missing"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,13 +77,15 @@ func TestControllerModifyVolume(t *testing.T) {
 	f := newFixture(t)
 	id := f.make(t, "pvc-1")
 	for range 2 {
-		if _, err := f.ControllerModifyVolume(t.Context(), modifyRequest(id, "ONDELETE", "Archive")); err != nil {
+		r := modifyRequest(id, "ONDELETE", "Archive")
+		r.Secrets = map[string]string{"mountOptions": "port=5"}
+		if _, err := f.ControllerModifyVolume(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want := volume.Unchanged()
 	want.Policy = volume.Archive
-	if asked := drivertest.Asked[drivertest.Modification](f.store); len(asked) != 2 || asked[0].ID.String() != id || !reflect.DeepEqual(asked[0].Changes, want) {
+	if asked := drivertest.Asked[drivertest.Modification](f.store); len(asked) != 2 || asked[0].ID.String() != id || !reflect.DeepEqual(asked[0].Changes, want) || !slices.Equal(asked[0].MountOptions, []string{"port=5"}) {
 		t.Errorf("modified: %+v", asked)
 	}
 	for _, id := range []string{absentID, "free text"} {

@@ -46,8 +46,21 @@ func (c *Controller) ControllerGetCapabilities(context.Context, *csi.ControllerG
 	return answer, nil
 }
 
-// leaveAlone says in the log that a deletion succeeds without touching anything: what has a handle that does not parse,
-// as static PersistentVolumes have, was not made by this driver.
-func (c *Controller) leaveAlone(ctx context.Context, kind, handle string, err error) {
-	c.log.WarnContext(ctx, "nothing is deleted: the ID names nothing that this driver may delete", kind, shorten(handle), "err", shorten(oneLine(err)))
+// remove deletes what has a handle. What has one that does not parse, as static PersistentVolumes have, was not made by this
+// driver: it is left alone, and that is no error.
+func remove[ID any](ctx context.Context, log *slog.Logger, kind, handle string, secrets map[string]string,
+	parse func(string) (ID, error), from func(ctx context.Context, id ID, mountOptions []string) error) error {
+	if handle == "" {
+		return missing(kind + " ID")
+	}
+	id, err := parse(handle)
+	if err != nil {
+		log.WarnContext(ctx, "nothing is deleted: the ID names nothing that this driver may delete", kind, shorten(handle), "err", shorten(oneLine(err)))
+		return nil
+	}
+	options, err := secretOptions(secrets)
+	if err != nil {
+		return err
+	}
+	return from(ctx, id, options)
 }

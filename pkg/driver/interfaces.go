@@ -35,13 +35,14 @@ type Volumes interface {
 	Space(ctx context.Context, l volume.Location) (volume.Space, error)
 }
 
-// Changes changes volumes that exist; [volume.ErrNotFound] for one that does not.
+// Changes changes volumes that exist; [volume.ErrNotFound] for one that does not. mountOptions say how to reach the server
+// and may be nil.
 type Changes interface {
 	// Expand makes the volume at least requiredBytes large, never smaller than it is, and answers it with its size.
 	// [volume.ErrRange]: it is, or would be, above limitBytes (0: no limit).
-	Expand(ctx context.Context, id volume.ID, requiredBytes, limitBytes int64) (volume.Volume, error)
+	Expand(ctx context.Context, id volume.ID, requiredBytes, limitBytes int64, mountOptions []string) (volume.Volume, error)
 	// Modify changes what c sets and nothing else. After [volume.ErrInvalid] nothing was changed.
-	Modify(ctx context.Context, id volume.ID, c volume.Changes) error
+	Modify(ctx context.Context, id volume.ID, c volume.Changes, mountOptions []string) error
 }
 
 // Snapshots makes, finds and deletes snapshots, which live on when the volume they were taken of is deleted.

@@ -31,19 +31,7 @@ func (c *Controller) CreateSnapshot(ctx context.Context, r *csi.CreateSnapshotRe
 
 // DeleteSnapshot removes a snapshot. One whose ID does not parse is left alone and the call succeeds, as with DeleteVolume.
 func (c *Controller) DeleteSnapshot(ctx context.Context, r *csi.DeleteSnapshotRequest) (*csi.DeleteSnapshotResponse, error) {
-	if err := required("snapshot ID", r.GetSnapshotId()); err != nil {
-		return nil, statusOf(err)
-	}
-	id, err := volume.ParseSnapshotID(r.GetSnapshotId())
-	if err != nil {
-		c.leaveAlone(ctx, "snapshot", r.GetSnapshotId(), err)
-		return &csi.DeleteSnapshotResponse{}, nil
-	}
-	options, err := secretOptions(r.GetSecrets())
-	if err == nil {
-		err = c.store.DeleteSnapshot(ctx, id, options)
-	}
-	if err != nil {
+	if err := remove(ctx, c.log, "snapshot", r.GetSnapshotId(), r.GetSecrets(), volume.ParseSnapshotID, c.store.DeleteSnapshot); err != nil {
 		return nil, statusOf(err)
 	}
 	return &csi.DeleteSnapshotResponse{}, nil
@@ -52,10 +40,11 @@ func (c *Controller) DeleteSnapshot(ctx context.Context, r *csi.DeleteSnapshotRe
 // GetSnapshot finds a snapshot.
 func (c *Controller) GetSnapshot(ctx context.Context, r *csi.GetSnapshotRequest) (*csi.GetSnapshotResponse, error) {
 	id, err := parseSnapshotID("snapshot ID", r.GetSnapshotId())
-	if err != nil {
+	options, err2 := secretOptions(r.GetSecrets())
+	if err := errors.Join(err, err2); err != nil {
 		return nil, statusOf(err)
 	}
-	found, _, err := c.store.ListSnapshots(ctx, volume.SnapshotFilter{ID: &id}, "", 1)
+	found, _, err := c.store.ListSnapshots(ctx, volume.SnapshotFilter{ID: &id, MountOptions: options}, "", 1)
 	if err == nil && len(found) == 0 {
 		err = fmt.Errorf("snapshot %q: %w", id.Name, volume.ErrNotFound)
 	}
@@ -67,13 +56,15 @@ func (c *Controller) GetSnapshot(ctx context.Context, r *csi.GetSnapshotRequest)
 
 // ListSnapshots lists the snapshots that are complete: all, one, or those of one volume.
 func (c *Controller) ListSnapshots(ctx context.Context, r *csi.ListSnapshotsRequest) (*csi.ListSnapshotsResponse, error) {
-	if err := checkPage(r.GetMaxEntries()); err != nil {
+	options, err := secretOptions(r.GetSecrets())
+	if err := errors.Join(err, checkPage(r.GetMaxEntries())); err != nil {
 		return nil, statusOf(err)
 	}
 	filter, err := parseFilter(r)
 	if err != nil { // there is no snapshot of what has such a handle
 		return &csi.ListSnapshotsResponse{}, nil //nolint:nilerr // CSI wants an empty list
 	}
+	filter.MountOptions = options
 	snapshots, next, err := c.store.ListSnapshots(ctx, filter, r.GetStartingToken(), int(r.GetMaxEntries()))
 	if err != nil {
 		return nil, statusOf(err)

@@ -145,8 +145,8 @@ func TestGetSnapshot(t *testing.T) {
 	if err != nil || !proto.Equal(answer.GetSnapshot(), made) {
 		t.Errorf("got %v, %v, want %v", answer, err, made)
 	}
-	_, err = f.GetSnapshot(t.Context(), &csi.GetSnapshotRequest{})
-	expect(t, err, codes.InvalidArgument, "snapshot ID is missing")
+	_, err = f.GetSnapshot(t.Context(), &csi.GetSnapshotRequest{Secrets: map[string]string{"mountOptions": "a\x00b"}})
+	expect(t, err, codes.InvalidArgument, "snapshot ID is missing", "control character")
 	for _, id := range []string{"free text", absentSnapshot} {
 		_, err := f.GetSnapshot(t.Context(), &csi.GetSnapshotRequest{SnapshotId: id})
 		expect(t, err, codes.NotFound)
@@ -213,6 +213,11 @@ func TestListSnapshots(t *testing.T) {
 	}
 	_, err := f.ListSnapshots(t.Context(), &csi.ListSnapshotsRequest{StartingToken: "invalid-token"})
 	expect(t, err, codes.Aborted, "invalid-token")
-	_, err = f.ListSnapshots(t.Context(), &csi.ListSnapshotsRequest{MaxEntries: -1})
-	expect(t, err, codes.InvalidArgument, "-1")
+	_, err = f.ListSnapshots(t.Context(), &csi.ListSnapshotsRequest{MaxEntries: -1, Secrets: map[string]string{"mountOptions": "a\x00b"}})
+	expect(t, err, codes.InvalidArgument, "-1", "control character")
+	_, err = f.ListSnapshots(t.Context(), &csi.ListSnapshotsRequest{SnapshotId: other, Secrets: map[string]string{"mountOptions": "vers=3,port=5"}})
+	expect(t, err, codes.OK)
+	if filters, want := drivertest.Asked[volume.SnapshotFilter](f.store), []string{"vers=3", "port=5"}; !slices.Equal(filters[len(filters)-1].MountOptions, want) {
+		t.Errorf("filters %+v, want the last with the mount options %q", filters, want)
+	}
 }

@@ -30,19 +30,7 @@ func (c *Controller) CreateVolume(ctx context.Context, r *csi.CreateVolumeReques
 // DeleteVolume does to the directory what the volume's policy says. A volume whose ID says no directory, as those of
 // static PersistentVolumes do, is left alone and the call succeeds: there is nothing that this driver made.
 func (c *Controller) DeleteVolume(ctx context.Context, r *csi.DeleteVolumeRequest) (*csi.DeleteVolumeResponse, error) {
-	if err := required("volume ID", r.GetVolumeId()); err != nil {
-		return nil, statusOf(err)
-	}
-	id, err := volume.ParseID(r.GetVolumeId())
-	if err != nil {
-		c.leaveAlone(ctx, "volume", r.GetVolumeId(), err)
-		return &csi.DeleteVolumeResponse{}, nil
-	}
-	options, err := secretOptions(r.GetSecrets())
-	if err == nil {
-		err = c.store.Delete(ctx, id, options)
-	}
-	if err != nil {
+	if err := remove(ctx, c.log, "volume", r.GetVolumeId(), r.GetSecrets(), volume.ParseID, c.store.Delete); err != nil {
 		return nil, statusOf(err)
 	}
 	return &csi.DeleteVolumeResponse{}, nil

@@ -240,10 +240,10 @@ func TestChangeFailures(t *testing.T) {
 				w.write("a/file", "x")
 				mode := fs.FileMode(0o700)
 				do := func(p *process) error {
-					if _, err := p.Expand(p.ctx, v.ID, 5<<20, 0); err != nil {
+					if _, err := p.Expand(p.ctx, v.ID, 5<<20, 0, nil); err != nil {
 						return err
 					}
-					return p.Modify(p.ctx, v.ID, volume.Changes{Policy: policy, Mode: &mode, UID: 7, GID: 8})
+					return p.Modify(p.ctx, v.ID, volume.Changes{Policy: policy, Mode: &mode, UID: 7, GID: 8}, nil)
 				}
 				err := w.disturbed(do)
 				if w.refusedOf(err) {
@@ -274,7 +274,7 @@ func TestModifiedDeleteFailures(t *testing.T) {
 		w.must(w.clean(creates(&v, request("pvc-1", "a", volume.Delete, false))))
 		w.write("a/file", "x")
 		w.must(w.clean(func(p *process) error {
-			return p.Modify(p.ctx, v.ID, volume.Changes{Policy: volume.Retain, UID: -1, GID: -1})
+			return p.Modify(p.ctx, v.ID, volume.Changes{Policy: volume.Retain, UID: -1, GID: -1}, nil)
 		}))
 		err := w.disturbed(deletes(v.ID))
 		for range 2 {

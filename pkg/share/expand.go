@@ -12,12 +12,12 @@ import (
 // Expand makes the volume at least requiredBytes large, which changes its record and nothing else: no volume is held to
 // its size. It never shrinks one. A volume without a record, as the predecessors made them, answers the size asked for.
 // [volume.ErrNotFound]: there is no such volume. [volume.ErrRange]: it is larger than limitBytes (0: no limit) already.
-func (m *Manager) Expand(ctx context.Context, id volume.ID, requiredBytes, limitBytes int64) (volume.Volume, error) {
+func (m *Manager) Expand(ctx context.Context, id volume.ID, requiredBytes, limitBytes int64, mountOptions []string) (volume.Volume, error) {
 	if limitBytes > 0 && requiredBytes > limitBytes {
 		return volume.Volume{}, fmt.Errorf("%w: at least %d bytes and at most %d are asked for", volume.ErrInvalid, requiredBytes, limitBytes)
 	}
 	var rec volume.Record
-	err := m.change(ctx, "expand", id, func(r volume.Record) (volume.Record, error) {
+	err := m.change(ctx, "expand", id, mountOptions, func(r volume.Record) (volume.Record, error) {
 		r.CapacityBytes = max(r.CapacityBytes, requiredBytes)
 		if limitBytes > 0 && r.CapacityBytes > limitBytes {
 			return r, fmt.Errorf("%w: volume %q has %d bytes, and volumes do not shrink to %d", volume.ErrRange, id.Name(), r.CapacityBytes, limitBytes)
@@ -33,8 +33,8 @@ func (m *Manager) Expand(ctx context.Context, id volume.ID, requiredBytes, limit
 
 // Modify makes of the volume what c says: its record, and the mode and owner of its directory. A volume without a
 // record can only change the latter: its policy is in its handle.
-func (m *Manager) Modify(ctx context.Context, id volume.ID, c volume.Changes) error {
-	return m.change(ctx, "modify", id, func(r volume.Record) (volume.Record, error) {
+func (m *Manager) Modify(ctx context.Context, id volume.ID, c volume.Changes, mountOptions []string) error {
+	return m.change(ctx, "modify", id, mountOptions, func(r volume.Record) (volume.Record, error) {
 		if r.Version == 0 && (c.Policy != "" || c.ArchiveRetention != nil) {
 			return r, fmt.Errorf("%w: volume %q has no record on the share, so its policy is what its handle says and cannot change", volume.ErrInvalid, id.Name())
 		}
@@ -53,13 +53,14 @@ func (m *Manager) Modify(ctx context.Context, id volume.ID, c volume.Changes) er
 
 // change gives a volume the record that edit makes of its own, and then does the rest, if there is any. edit gets an
 // empty record where there is none, and what it makes of it is not kept.
-func (m *Manager) change(ctx context.Context, op string, id volume.ID, edit func(volume.Record) (volume.Record, error), rest func(*share) error) error {
+func (m *Manager) change(ctx context.Context, op string, id volume.ID, mountOptions []string,
+	edit func(volume.Record) (volume.Record, error), rest func(*share) error) error {
 	release, err := m.locks.hold(namesOf(id))
 	if err != nil {
 		return err
 	}
 	defer release()
-	return m.on(ctx, op, id.Location, nil, func(s *share) error {
+	return m.on(ctx, op, id.Location, mountOptions, func(s *share) error {
 		var err error
 		for range creationAttempts {
 			if err = s.edit(ctx, id, edit); !errors.Is(err, errChanged) {

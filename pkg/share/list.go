@@ -45,7 +45,7 @@ func parseToken(token string, locations []volume.Location) (position, error) {
 // asked there is no list: a volume that is not listed counts as gone with those who ask.
 func (m *Manager) List(ctx context.Context, token string, max int) (volumes []volume.Volume, next string, err error) {
 	page := page[volume.Volume]{dir: volumesDir, max: max, read: (*share).listed}
-	err = m.list(ctx, "list", m.pool.locations(), token, &page)
+	err = m.list(ctx, "list", m.pool.locations(), nil, token, &page)
 	if err != nil {
 		return nil, "", err
 	}
@@ -83,7 +83,7 @@ func (m *Manager) ListSnapshots(ctx context.Context, f volume.SnapshotFilter, to
 		snapshot := snapshotOf(st.record, s.location)
 		return snapshot, err == nil && st.complete() && chosen(f, snapshot), err
 	}}
-	if err := m.list(ctx, "listsnapshots", locations, token, &page); err != nil {
+	if err := m.list(ctx, "listsnapshots", locations, f.MountOptions, token, &page); err != nil {
 		return nil, "", err
 	}
 	snapshots, next = page.cut()
@@ -101,7 +101,7 @@ func chosen(f volume.SnapshotFilter, s volume.Snapshot) bool {
 }
 
 func (m *Manager) findSnapshot(ctx context.Context, f volume.SnapshotFilter) (found []volume.Snapshot, err error) {
-	err = m.on(ctx, "listsnapshots", f.ID.Location, nil, func(s *share) error {
+	err = m.on(ctx, "listsnapshots", f.ID.Location, f.MountOptions, func(s *share) error {
 		st, err := s.lookAtSnapshot(ctx, f.ID.Name)
 		if err != nil {
 			return err
@@ -128,7 +128,7 @@ type lister interface {
 }
 
 // list adds to a page what comes after token, location by location.
-func (m *Manager) list(ctx context.Context, op string, locations []volume.Location, token string, page lister) error {
+func (m *Manager) list(ctx context.Context, op string, locations []volume.Location, mountOptions []string, token string, page lister) error {
 	slices.SortFunc(locations, func(a, b volume.Location) int { return strings.Compare(a.String(), b.String()) })
 	from, err := parseToken(token, locations)
 	if err != nil {
@@ -142,7 +142,7 @@ func (m *Manager) list(ctx context.Context, op string, locations []volume.Locati
 		if l.String() == from.location {
 			after = from.file
 		}
-		if err := m.on(ctx, op, l, nil, func(s *share) error { return page.add(ctx, s, after) }); err != nil {
+		if err := m.on(ctx, op, l, mountOptions, func(s *share) error { return page.add(ctx, s, after) }); err != nil {
 			return err
 		}
 	}

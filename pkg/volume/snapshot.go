@@ -83,6 +83,7 @@ type Snapshot struct {
 
 // SnapshotFilter chooses snapshots; the zero value chooses all.
 type SnapshotFilter struct {
-	ID     *SnapshotID
-	Source *ID // of the volume they were taken of
+	ID           *SnapshotID
+	Source       *ID      // of the volume they were taken of
+	MountOptions []string // how to reach the server of ID or Source; may be nil
 }

@@ -46,7 +46,7 @@ func (s *Store) DeleteSnapshot(ctx context.Context, id volume.SnapshotID, mountO
 
 // ListSnapshots is that of driver.Snapshots.
 func (s *Store) ListSnapshots(ctx context.Context, f volume.SnapshotFilter, token string, limit int) ([]volume.Snapshot, string, error) {
-	unlock, err := s.begin(ctx, nil)
+	unlock, err := s.begin(ctx, f)
 	if err != nil {
 		return nil, "", err
 	}

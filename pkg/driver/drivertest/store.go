@@ -42,19 +42,21 @@ type SnapshotDeletion struct {
 type Expansion struct {
 	ID              volume.ID
 	Required, Limit int64
+	MountOptions    []string
 }
 
 // Modification is a call of Modify, for [Asked].
 type Modification struct {
-	ID      volume.ID
-	Changes volume.Changes
+	ID           volume.ID
+	Changes      volume.Changes
+	MountOptions []string
 }
 
 // Available is the free space that Store reports, in bytes; the total is twice that.
 const Available = 1 << 40
 
-// Asked lists what s was asked to make, change or delete, in order: calls of one kind, which is volume.Request,
-// volume.SnapshotRequest or one of those in this package.
+// Asked lists the calls of one kind, in order: volume.Request, volume.SnapshotRequest, volume.SnapshotFilter, or one of those
+// in this package.
 func Asked[Call any](s *Store) []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,8 +176,8 @@ func (s *Store) Get(ctx context.Context, id volume.ID) (volume.Volume, error) {
 }
 
 // Expand is that of driver.Changes.
-func (s *Store) Expand(ctx context.Context, id volume.ID, required, limit int64) (volume.Volume, error) {
-	return s.change(ctx, id, Expansion{id, required, limit}, func(v *stored) error {
+func (s *Store) Expand(ctx context.Context, id volume.ID, required, limit int64, mountOptions []string) (volume.Volume, error) {
+	return s.change(ctx, id, Expansion{id, required, limit, mountOptions}, func(v *stored) error {
 		size := max(v.CapacityBytes, required)
 		if limit > 0 && size > limit {
 			return fmt.Errorf("%w: the volume has %d bytes", volume.ErrRange, v.CapacityBytes)
@@ -186,8 +188,8 @@ func (s *Store) Expand(ctx context.Context, id volume.ID, required, limit int64)
 }
 
 // Modify is that of driver.Changes.
-func (s *Store) Modify(ctx context.Context, id volume.ID, c volume.Changes) error {
-	_, err := s.change(ctx, id, Modification{id, c}, func(*stored) error { return nil })
+func (s *Store) Modify(ctx context.Context, id volume.ID, c volume.Changes, mountOptions []string) error {
+	_, err := s.change(ctx, id, Modification{id, c, mountOptions}, func(*stored) error { return nil })
 	return err
 }
 

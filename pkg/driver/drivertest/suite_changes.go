@@ -45,7 +45,7 @@ func (s storeSuite) expand(t *testing.T) {
 	r := s.request(t, "suite-expand", "", 1<<20)
 	made := s.create(t, r)
 	for _, step := range []struct{ ask, want int64 }{{1 << 21, 1 << 21}, {1 << 21, 1 << 21}, {1 << 10, 1 << 21}, {1<<21 + 1, 1<<21 + 1}} {
-		v, err := s.Expand(timeout(t), made.ID, step.ask, 0)
+		v, err := s.Expand(timeout(t), made.ID, step.ask, 0, nil)
 		if err != nil || v.ID != made.ID || v.CapacityBytes != step.want {
 			t.Errorf("Expand(%d): %+v, %v, want %d", step.ask, v, err, step.want)
 		}
@@ -60,13 +60,13 @@ func (s storeSuite) expand(t *testing.T) {
 
 func (s storeSuite) expandLimit(t *testing.T) {
 	made := s.create(t, s.request(t, "suite-limit", "", 1<<20))
-	if v, err := s.Expand(timeout(t), made.ID, 1<<19, 1<<19); !errors.Is(err, volume.ErrRange) {
+	if v, err := s.Expand(timeout(t), made.ID, 1<<19, 1<<19, nil); !errors.Is(err, volume.ErrRange) {
 		t.Errorf("Expand with a limit below the size: %+v, %v, want ErrRange", v, err)
 	}
-	if v, err := s.Expand(timeout(t), made.ID, 0, 1<<30); err != nil || v.CapacityBytes != 1<<20 {
+	if v, err := s.Expand(timeout(t), made.ID, 0, 1<<30, nil); err != nil || v.CapacityBytes != 1<<20 {
 		t.Errorf("Expand with a limit only: %+v, %v", v, err)
 	}
-	if v, err := s.Expand(timeout(t), made.ID, 1<<30, 1<<30); err != nil || v.CapacityBytes != 1<<30 {
+	if v, err := s.Expand(timeout(t), made.ID, 1<<30, 1<<30, nil); err != nil || v.CapacityBytes != 1<<30 {
 		t.Errorf("Expand up to the limit: %+v, %v", v, err)
 	}
 }
@@ -82,7 +82,7 @@ func (s storeSuite) modify(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if err := s.Modify(timeout(t), made.ID, c); err != nil {
+			if err := s.Modify(timeout(t), made.ID, c, nil); err != nil {
 				t.Errorf("Modify(%v): %v", parameters, err)
 			}
 		}
@@ -96,10 +96,10 @@ func (s storeSuite) modify(t *testing.T) {
 }
 
 func (s storeSuite) changeAbsent(t *testing.T) {
-	if v, err := s.Expand(timeout(t), s.absent(), 1<<20, 0); !errors.Is(err, volume.ErrNotFound) {
+	if v, err := s.Expand(timeout(t), s.absent(), 1<<20, 0, nil); !errors.Is(err, volume.ErrNotFound) {
 		t.Errorf("Expand: %+v, %v, want ErrNotFound", v, err)
 	}
-	if err := s.Modify(timeout(t), s.absent(), volume.Unchanged()); !errors.Is(err, volume.ErrNotFound) {
+	if err := s.Modify(timeout(t), s.absent(), volume.Unchanged(), nil); !errors.Is(err, volume.ErrNotFound) {
 		t.Errorf("Modify: %v, want ErrNotFound", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 func (s *suite) expand() {
 	a := s.filled("a", parameters{volume.ParamSubDir: "ns/a", volume.ParamOnDelete: "retain"})
 	for _, tt := range []struct{ required, limit, want int64 }{{2 << 20, 0, 2 << 20}, {2 << 20, 0, 2 << 20}, {1, 0, 2 << 20}, {3 << 20, 3 << 20, 3 << 20}, {0, 0, 3 << 20}} {
-		v, err := s.Expand(s.ctx, a.ID, tt.required, tt.limit)
+		v, err := s.Expand(s.ctx, a.ID, tt.required, tt.limit, nil)
 		s.must(err)
 		a.CapacityBytes = tt.want
 		if v != a {
@@ -19,23 +19,23 @@ func (s *suite) expand() {
 		}
 		s.holds(a)
 	}
-	_, err := s.Expand(s.ctx, a.ID, 1, 2<<20)
+	_, err := s.Expand(s.ctx, a.ID, 1, 2<<20, nil)
 	s.wants(err, volume.ErrRange, fmt.Sprint(3<<20))
-	_, err = s.Expand(s.ctx, a.ID, 2, 1)
+	_, err = s.Expand(s.ctx, a.ID, 2, 1, nil)
 	s.wants(err, volume.ErrInvalid)
 	if got, err := s.Get(s.ctx, a.ID); err != nil || got != a {
 		s.Errorf("got %+v, %v, want %+v", got, err, a)
 	}
 	s.content("ns/a/file", "a")
-	_, err = s.Expand(s.ctx, volume.ID{Location: here, Dir: "none"}, 1, 0)
+	_, err = s.Expand(s.ctx, volume.ID{Location: here, Dir: "none"}, 1, 0, nil)
 	s.wants(err, volume.ErrNotFound)
-	_, err = s.Expand(s.ctx, volume.ID{Location: here, Dir: "ns/a", UUID: "other"}, 1, 0)
+	_, err = s.Expand(s.ctx, volume.ID{Location: here, Dir: "ns/a", UUID: "other"}, 1, 0, nil)
 	s.wants(err, volume.ErrNotFound)
 	s.holds(a)
 
 	s.mkdir("old") // of a predecessor
 	old := volume.Volume{ID: volume.ID{Location: here, Dir: "old", UUID: "pvc-1", Policy: volume.Delete}, CapacityBytes: 5 << 20}
-	if v, err := s.Expand(s.ctx, old.ID, 5<<20, 0); err != nil || v != old {
+	if v, err := s.Expand(s.ctx, old.ID, 5<<20, 0, nil); err != nil || v != old {
 		s.Errorf("expanded %+v, %v, want %+v", v, err, old)
 	}
 	s.holds(a)
@@ -52,11 +52,11 @@ func (s *suite) modify() {
 	}
 	uid, gid := owned.Owner()
 	for range 2 {
-		s.must(s.Modify(s.ctx, a.ID, volume.Changes{Policy: volume.Archive, ArchiveRetention: &kept, Mode: &mode, UID: int(uid), GID: int(gid)}))
+		s.must(s.Modify(s.ctx, a.ID, volume.Changes{Policy: volume.Archive, ArchiveRetention: &kept, Mode: &mode, UID: int(uid), GID: int(gid)}, nil))
 		s.mode("a", mode)
 		s.holds(a) // its handle is what it was
 	}
-	s.must(s.Modify(s.ctx, a.ID, volume.Unchanged()))
+	s.must(s.Modify(s.ctx, a.ID, volume.Unchanged(), nil))
 	if r := s.record("a"); r.Policy != volume.Archive || r.ArchiveRetention != kept || r.HandlePolicy != volume.Delete {
 		s.Errorf("its record is %+v", r)
 	}
@@ -68,12 +68,12 @@ func (s *suite) modify() {
 	s.content("archived-a/file", "a")
 	s.holds()
 
-	s.wants(s.Modify(s.ctx, a.ID, volume.Unchanged()), volume.ErrNotFound)
+	s.wants(s.Modify(s.ctx, a.ID, volume.Unchanged(), nil), volume.ErrNotFound)
 	s.mkdir("old")
 	old := volume.ID{Location: here, Dir: "old", UUID: "pvc-1", Policy: volume.Delete}
-	s.must(s.Modify(s.ctx, old, volume.Changes{Mode: &mode, UID: -1, GID: -1}))
+	s.must(s.Modify(s.ctx, old, volume.Changes{Mode: &mode, UID: -1, GID: -1}, nil))
 	s.mode("old", mode)
-	s.wants(s.Modify(s.ctx, old, volume.Changes{Policy: volume.Retain, UID: -1, GID: -1}), volume.ErrInvalid, "no record")
+	s.wants(s.Modify(s.ctx, old, volume.Changes{Policy: volume.Retain, UID: -1, GID: -1}, nil), volume.ErrInvalid, "no record")
 }
 
 // record reads a volume's.
@@ -90,7 +90,7 @@ func (s *suite) record(key string) volume.Record {
 func (s *suite) modifiedPolicyCounts() {
 	for _, first := range []volume.Policy{volume.Delete, volume.Archive, volume.Retain} {
 		a := s.filled("a", parameters{volume.ParamOnDelete: string(first)})
-		s.must(s.Modify(s.ctx, a.ID, volume.Changes{Policy: volume.Retain, UID: -1, GID: -1}))
+		s.must(s.Modify(s.ctx, a.ID, volume.Changes{Policy: volume.Retain, UID: -1, GID: -1}, nil))
 		for range 3 {
 			s.drop(a.ID)
 			s.start()
@@ -100,7 +100,7 @@ func (s *suite) modifiedPolicyCounts() {
 		_, err := s.Get(s.ctx, a.ID)
 		if first != volume.Retain {
 			s.wants(err, volume.ErrNotFound, "kept")
-			s.wants(s.Modify(s.ctx, a.ID, volume.Unchanged()), volume.ErrNotFound)
+			s.wants(s.Modify(s.ctx, a.ID, volume.Unchanged(), nil), volume.ErrNotFound)
 		}
 		b := s.make("b", parameters{volume.ParamSubDir: "a", volume.ParamOnExisting: "adopt"})
 		s.drop(a.ID)
@@ -115,7 +115,7 @@ func (s *suite) modifiedPolicyCounts() {
 		}
 	}
 	a := s.filled("a", parameters{volume.ParamOnDelete: "retain"})
-	s.must(s.Modify(s.ctx, a.ID, volume.Changes{Policy: volume.Delete, UID: -1, GID: -1}))
+	s.must(s.Modify(s.ctx, a.ID, volume.Changes{Policy: volume.Delete, UID: -1, GID: -1}, nil))
 	s.drop(a.ID)
 	s.root()
 	s.holds()
