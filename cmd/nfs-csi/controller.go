@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -71,6 +72,7 @@ func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) (err erro
 		Open: client{log: log, metrics: m, tls: o.tls}.open, Locations: locations(defaults), Classify: classify, Observe: m.operation, Log: log,
 	})
 	defer func() { err = errors.Join(err, manager.Close()) }()
+	m.registry.MustRegister(work{manager.Stats, manager.Copies, time.Now})
 	calls := driver.Calls{Log: log, Observe: m.call}
 	service := driver.NewController(manager, defaults, log)
 	claims, err := o.kubernetes(calls.Controller(service), manager, defaults, m, log)

@@ -56,7 +56,8 @@ func TestControllerServesItsSocket(t *testing.T) {
 		`nfs_csi_csi_call_duration_seconds_count{code="InvalidArgument",method="CreateVolume"} 1`,
 		`nfs_csi_share_operation_duration_seconds_count{operation="delete",result="ok"} 1`,
 		`nfs_csi_nfs_call_duration_seconds_count{operation="`,
-		"process_resident_memory_bytes", "go_goroutines",
+		`nfs_csi_archives{share="` + server.Host + ":" + server.Export + `"} 0`,
+		"nfs_csi_trash_entries{", "nfs_csi_removed_files_total{", "process_resident_memory_bytes", "go_goroutines",
 	} {
 		if !strings.Contains(body, line) {
 			t.Errorf("%s is missing in /metrics", line)
