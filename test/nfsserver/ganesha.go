@@ -36,6 +36,7 @@ type Ganesha struct {
 	Host     string // to be used with Dial
 	Export   string // no_root_squash, empty when started
 	Squashed string // root_squash, owned by SquashUID
+	Nameless string // all_squash: everybody is SquashUID, who owns it
 	ReadOnly string // read-only, no_root_squash
 	Refused  string // admits another client only
 	Log      string // the server's log file
@@ -60,14 +61,16 @@ func StartGanesha(t testing.TB) *Ganesha {
 
 func startGanesha(dir string) (*Ganesha, error) {
 	g := &Ganesha{Host: "127.0.0.1", dir: dir, Log: filepath.Join(dir, "ganesha.log")}
-	for name, path := range map[string]*string{"exp": &g.Export, "squashed": &g.Squashed, "readonly": &g.ReadOnly, "refused": &g.Refused} {
+	for name, path := range map[string]*string{"exp": &g.Export, "squashed": &g.Squashed, "nameless": &g.Nameless, "readonly": &g.ReadOnly, "refused": &g.Refused} {
 		*path = filepath.Join(dir, name)
 		if err := os.Mkdir(*path, 0o755); err != nil {
 			return nil, err
 		}
 	}
-	if err := os.Chown(g.Squashed, SquashUID, SquashGID); err != nil {
-		return nil, err
+	for _, dir := range []string{g.Squashed, g.Nameless} {
+		if err := os.Chown(dir, SquashUID, SquashGID); err != nil {
+			return nil, err
+		}
 	}
 	var err error
 	if g.space, err = newNamespace(); err != nil {
@@ -194,4 +197,5 @@ EXPORT { Export_Id = 2; Path = {{.Squashed}}; Pseudo = {{.Squashed}}; Squash = r
 EXPORT { Export_Id = 3; Path = {{.ReadOnly}}; Pseudo = {{.ReadOnly}}; Squash = no_root_squash; Access_Type = RO; FSAL { Name = VFS; } }
 EXPORT { Export_Id = 4; Path = {{.Refused}}; Pseudo = {{.Refused}}; Squash = no_root_squash; Access_Type = None;
 	CLIENT { Clients = 192.0.2.1; Access_Type = RW; } FSAL { Name = VFS; } }
+EXPORT { Export_Id = 5; Path = {{.Nameless}}; Pseudo = {{.Nameless}}; Squash = all_squash; Anonymous_Uid = 1000; Anonymous_Gid = 1000; FSAL { Name = VFS; } }
 `))
