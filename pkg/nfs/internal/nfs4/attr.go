@@ -157,23 +157,19 @@ func (a *attributes) decode(d *xdr.Decoder) {
 }
 
 func (a *attributes) decodeOne(d *xdr.Decoder, n uint) {
+	if number := a.number(n); number != nil {
+		*number = d.Uint64()
+		return
+	}
 	switch n {
 	case attrType:
 		a.Type = fileType(d.Uint32())
-	case attrSize:
-		a.Size = d.Uint64()
 	case attrFSID:
 		a.FSID = file.FSID{Major: d.Uint64(), Minor: d.Uint64()}
 	case attrRdattrError:
 		a.err = status.Code(d.Uint32())
 	case attrFilehandle:
 		a.handle = file.Handle(d.String(maxHandle))
-	case attrFileID:
-		a.FileID = d.Uint64()
-	case attrMaxRead:
-		a.read = d.Uint64()
-	case attrMaxWrite:
-		a.write = d.Uint64()
 	case attrMode:
 		a.Mode = d.Uint32() & 0o7777
 	case attrNumlinks:
@@ -191,14 +187,6 @@ func (a *attributes) decodeOne(d *xdr.Decoder, n uint) {
 		}
 	case attrRawDev:
 		a.Major, a.Minor = d.Uint32(), d.Uint32()
-	case attrSpaceAvail:
-		a.usage.Available = d.Uint64()
-	case attrSpaceFree:
-		a.usage.Free = d.Uint64()
-	case attrSpaceTotal:
-		a.usage.Total = d.Uint64()
-	case attrSpaceUsed:
-		a.Used = d.Uint64()
 	case attrTimeAccess:
 		a.Atime = decodeTime(d)
 	case attrTimeMetadata:
@@ -208,6 +196,29 @@ func (a *attributes) decodeOne(d *xdr.Decoder, n uint) {
 	default:
 		d.Fail("attribute %d was not asked for", n)
 	}
+}
+
+// number is where an attribute goes that is a 64-bit number, nil for the others.
+func (a *attributes) number(n uint) *uint64 {
+	switch n {
+	case attrSize:
+		return &a.Size
+	case attrFileID:
+		return &a.FileID
+	case attrMaxRead:
+		return &a.read
+	case attrMaxWrite:
+		return &a.write
+	case attrSpaceAvail:
+		return &a.usage.Available
+	case attrSpaceFree:
+		return &a.usage.Free
+	case attrSpaceTotal:
+		return &a.usage.Total
+	case attrSpaceUsed:
+		return &a.Used
+	}
+	return nil
 }
 
 // principal reads an owner: a number as in RFC 8881 section 5.9, or "root@domain", or a name that we cannot know.
