@@ -129,6 +129,8 @@ func (c *creation) run(ctx context.Context) error {
 		return err
 	}
 	switch {
+	case c.request.Source != nil && c.seen.found == whole:
+		return errChanged // how far the volume is can be told now that both are there
 	case c.request.Source != nil:
 		return c.copyDir(ctx)
 	case c.seen.info != nil:

@@ -178,9 +178,22 @@ func (c *creation) wanted(ctx context.Context) error {
 	}
 	info, err := c.lstat(ctx, string(c.record.Dir))
 	if err == nil && info != nil {
-		err = c.appeared()
+		err = c.filledMeanwhile(ctx)
 	}
 	return err
+}
+
+// filledMeanwhile says what it means that something has the directory's name: it is somebody else's, unless another
+// process has made it of a copy of its own. That one has changed the record before.
+func (c *creation) filledMeanwhile(ctx context.Context) error {
+	r, found, err := c.readRecord(ctx, c.seen.key)
+	switch {
+	case err != nil:
+		return err
+	case found != whole || r != c.record:
+		return errChanged
+	}
+	return c.appeared()
 }
 
 // stillOurs looks whether record and reservation are as we left them.
@@ -209,7 +222,7 @@ func (c *creation) place(ctx context.Context) error {
 			c.dropTree = true
 			return c.confirmPlace(ctx)
 		case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR):
-			return c.appeared()
+			return c.filledMeanwhile(ctx)
 		case !errors.Is(err, fs.ErrNotExist):
 			return fmt.Errorf("moving the copy to %q: %w", dir, err)
 		}
@@ -254,7 +267,7 @@ func (c *creation) resumeFilled(ctx context.Context) error {
 	}
 	if c.record.Copy == "" {
 		if c.seen.info != nil {
-			return c.appeared()
+			return c.filledMeanwhile(ctx)
 		}
 		return c.copyDir(ctx)
 	}
@@ -263,11 +276,11 @@ func (c *creation) resumeFilled(ctx context.Context) error {
 	case err != nil:
 		return err
 	case staged != nil && c.seen.info != nil:
-		return c.appeared()
+		return c.filledMeanwhile(ctx)
 	case staged != nil:
 		return c.place(ctx)
-	case c.seen.info == nil: // somebody took the directory away
-		return c.copyDir(ctx)
+	case c.seen.info == nil:
+		return c.copyAgain(ctx)
 	case !c.seen.info.IsDir():
 		c.dropRecord, c.dropLink = false, false
 		return fmt.Errorf("%w: directory %q of volume %q is now %s: somebody replaced it; move it away",
@@ -336,6 +349,23 @@ func (d *deletion) stopPlacing(ctx context.Context, r volume.Record) error {
 	}
 	d.seen.info, err = d.lstat(ctx, string(d.id.Dir))
 	return err
+}
+
+// copyAgain fills a directory that somebody took away, or finds that the copy has just come into its place. Until there
+// is a new copy the record must not say that there is one.
+func (c *creation) copyAgain(ctx context.Context) error {
+	info, err := c.lstat(ctx, string(c.record.Dir))
+	if err != nil {
+		return err
+	}
+	if info != nil {
+		return errChanged
+	}
+	c.record.Copy = ""
+	if err := c.rewrite(ctx, c.record); err != nil {
+		return c.overtaken(err)
+	}
+	return c.copyDir(ctx)
 }
 
 // undoFill takes back what a volume with a source has come to. The record goes first: without the copy that it names

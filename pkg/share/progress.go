@@ -50,18 +50,17 @@ func (p *progress) describe(key jobKey) Copy {
 		Files: p.files, Bytes: p.bytes, TotalFiles: p.totalFiles, TotalBytes: p.totalBytes}
 }
 
-// String says it to the user who waits for it: "copying: 43 % (1.2 of 2.9 GiB, 12,034 files)".
+// String says it to the user who waits for it: "copying: 43 % (1.2 GiB of 2.9 GiB, 12,034 of 26,000 files)".
 func (p *progress) String() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.files == 0 {
 		return p.doing
 	}
-	files := grouped(p.files) + " files"
 	if p.totalFiles == 0 {
-		return fmt.Sprintf("%s: %s, %s so far", p.doing, size(p.bytes), files)
+		return fmt.Sprintf("%s: %s, %s files so far", p.doing, size(p.bytes), grouped(p.files))
 	}
-	return fmt.Sprintf("%s: %d %% (%s of %s, %s of %s)", p.doing, p.percent(), size(p.bytes), size(p.totalBytes), grouped(p.files), grouped(p.totalFiles)+" files")
+	return fmt.Sprintf("%s: %d %% (%s of %s, %s of %s files)", p.doing, p.percent(), size(p.bytes), size(p.totalBytes), grouped(p.files), grouped(p.totalFiles))
 }
 
 // percent is of the bytes and of the files, half each: many small files take as long as a few large ones.

@@ -99,8 +99,7 @@ func (c *snapshotting) try(ctx context.Context) error {
 		}
 	}
 	if c.seen.tree != nil {
-		return fmt.Errorf("%w: %q is on the share without a record of a snapshot %q: somebody put it there, or took the record away; remove it",
-			volume.ErrExists, snapshotPath(c.seen.key), c.record.Name)
+		return c.alone(ctx)
 	}
 	c.drop = c.seen.found != noRecord
 	if err := c.source.holds(c.request.Source); err != nil {
@@ -110,6 +109,20 @@ func (c *snapshotting) try(ctx context.Context) error {
 		return err
 	}
 	return c.copy(ctx)
+}
+
+// alone refuses a tree that has no record. One that another process makes has had its record for longer, so a second look
+// sees it.
+func (c *snapshotting) alone(ctx context.Context) error {
+	again, err := c.lookAtSnapshotBy(ctx, c.seen.key)
+	switch {
+	case err != nil:
+		return err
+	case again.found != c.seen.found || again.tree == nil:
+		return errChanged
+	}
+	return fmt.Errorf("%w: %q is on the share without a record of a snapshot %q: somebody put it there, or took the record away; remove it",
+		volume.ErrExists, snapshotPath(c.seen.key), c.record.Name)
 }
 
 // write makes the record, which says that the name is taken, by whom and since when.
