@@ -40,8 +40,8 @@ unit: ## what needs no server and no kernel, with the race detector for the pack
 
 test-nfs: ## the NFS client on go-nfs, on nfs-ganesha and on the kernel's nfsd
 	test/nfsserver/deps
-	go test -count=1 ./test/nfsserver/... ./test/conformance/...
-	go test -count=1 -tags guest -timeout 25m -exec "$(GUEST)" ./test/conformance
+	go test -count=1 -short -parallel 48 ./test/nfsserver/... ./test/conformance/...
+	go test -count=1 -short -tags guest -timeout 25m -exec "$(GUEST)" ./test/conformance
 
 sanity: ## real mounts, and csi-sanity, under a kernel with NFS
 	go test -count=1 -tags guest ./test/guest
@@ -58,12 +58,17 @@ e2e-smoke: ## a few pods in a real cluster
 	test/e2e/run smoke
 
 ##@ More
-.PHONY: e2e e2e-kind conformance bench fuzz cluster-up cluster-down clean
+.PHONY: e2e e2e-kind test-long conformance bench fuzz cluster-up cluster-down clean
 e2e: ## every scenario in a real cluster of two nodes
 	test/e2e/run all
 
 e2e-kind: ## the same on kind, for machines with a container engine and a registry
 	test/e2e/kind/run
+
+test-long: ## the NFS client on every server, version, kind of export and fault that test-nfs leaves out
+	test/nfsserver/deps
+	go test -count=1 -parallel 48 -timeout 60m ./test/nfsserver/... ./test/conformance/...
+	go test -count=1 -tags guest -timeout 60m -exec "$(CURDIR)/test/guest/run --nfsd --timeout 60m" ./test/conformance
 
 conformance: ## the upstream External.Storage suite
 	test/e2e/conformance/run

@@ -23,6 +23,7 @@ type GoNFS struct {
 	Host   string
 	Port   int    // of both programs
 	Export string // any path is the same directory
+	Dir    string // that directory
 
 	listener *connections
 }
@@ -35,8 +36,8 @@ func StartGoNFS(t testing.TB) *GoNFS {
 		t.Fatal(err)
 	}
 	gonfs.Log.SetLevel(gonfs.PanicLevel)
-	g := &GoNFS{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, Export: "/", listener: &connections{Listener: listener}}
-	handler := helpers.NewCachingHandler(&admitAll{Handler: helpers.NewNullAuthHandler(directory(t.TempDir()))}, 1<<16)
+	g := &GoNFS{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, Export: "/", Dir: t.TempDir(), listener: &connections{Listener: listener}}
+	handler := helpers.NewCachingHandler(&admitAll{Handler: helpers.NewNullAuthHandler(directory(g.Dir))}, 1<<16)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

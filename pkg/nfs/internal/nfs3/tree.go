@@ -65,7 +65,7 @@ func decodePage(d *xdr.Decoder) (file.Page, error) {
 		}
 	}
 	p.EOF = d.Bool()
-	return p, d.Err()
+	return p, d.End() // a damaged list must not pass for a shorter one
 }
 
 // Batch: one name a call, and many calls.

@@ -39,15 +39,14 @@ type Config struct {
 // server has forgotten it. It holds no state between calls, so a session that was given back or that expired costs
 // nothing but a new one. Of version 4.0 there is no session; see registration.
 type Client struct {
-	link     *rpc.Link
-	minor    uint32
-	owner    []byte
-	verifier [8]byte // of version 4.0: the same as long as this client lives
-	cred     rpc.Credential
-	export   []string
-	asOwner  bool
-	idle     time.Duration
-	log      *slog.Logger
+	link    *rpc.Link
+	minor   uint32
+	owner   []byte
+	cred    rpc.Credential
+	export  []string
+	asOwner bool
+	idle    time.Duration
+	log     *slog.Logger
 
 	mu       sync.Mutex
 	session  *session
@@ -89,7 +88,6 @@ func Connect(ctx context.Context, cfg Config, minor uint32) (*Client, error) {
 	if c.idle == 0 {
 		c.idle = idleTimeout
 	}
-	rand.Read(c.verifier[:])
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	if err := c.introduce(ctx); err != nil {
 		c.Close()

@@ -220,7 +220,7 @@ func (r *results) end() error {
 		}
 		r.skip(current)
 	}
-	return r.d.Err()
+	return r.d.End()
 }
 
 func (r *results) skip(op uint32) {

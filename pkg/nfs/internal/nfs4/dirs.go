@@ -251,6 +251,9 @@ func (r *results) page() (file.Page, error) {
 		p.Entries = append(p.Entries, file.Entry{Name: name, Attr: a.Attr, Handle: a.handle, NoAttr: noAttr})
 	}
 	p.EOF = r.d.Bool()
+	if r.next == r.count { // a damaged list must not pass for a shorter one
+		return p, r.d.End()
+	}
 	return p, r.d.Err()
 }
 

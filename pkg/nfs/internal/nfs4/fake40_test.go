@@ -39,6 +39,7 @@ func (w *work) stateful(op uint32) status.Code {
 		if w.clients[id] == "" {
 			return w.r.op(op, status.StaleClientID)
 		}
+		w.dropOlder(id)
 	case opOpen:
 		return w.open()
 	case opOpenConfirm:
@@ -81,6 +82,21 @@ func (w *work) setClientID() status.Code {
 	w.r.Uint64(uint64(w.met))
 	w.r.Fixed(make([]byte, 8))
 	return status.OK
+}
+
+// dropOlder forgets what it knew of the same client before (RFC 7530 section 16.34.5).
+func (w *work) dropOlder(id uint64) {
+	for older, owner := range w.clients {
+		if owner == w.clients[id] && older != id {
+			delete(w.clients, older)
+		}
+	}
+	for state := range w.state.open {
+		if w.clients[w.state.opened[other(state)].client] == "" {
+			delete(w.state.open, state)
+		}
+	}
+	clear(w.state.owners)
 }
 
 // numbered answers one request of an owner: the same number again gets the same answer (RFC 7530 section 9.1.8).

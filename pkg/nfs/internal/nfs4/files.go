@@ -133,7 +133,10 @@ type opened struct {
 
 // lose is for state that the server does not know: the file is written without (RFC 8881 section 8.2.3), and there is
 // nothing to close.
-func (f *opened) lose() { f.state, f.closed = stateID{}, true }
+func (f *opened) lose() {
+	f.state, f.closed = stateID{}, true
+	f.owner.lose()
+}
 
 // create makes name in dir, which must not be there, with exactly these attributes, and opens it. It also writes the first
 // bytes, and closes the file if they are the whole, where that takes no further message. The file is there when it is
@@ -229,6 +232,7 @@ func (c *Client) closeFile(ctx context.Context, cred *rpc.Credential, f *opened)
 	}
 	f.ended(err)
 	if err != nil {
+		f.owner.lose()
 		c.log.Debug("closing a file", "err", err)
 	}
 }

@@ -2,9 +2,11 @@ package nfs4
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
@@ -22,6 +24,7 @@ import (
 // registration is a client ID of version 4.0 (RFC 7530 section 9.1.1) with the open owners that are free.
 type registration struct {
 	clientID uint64
+	over     atomic.Bool // lapsed, or a file may be open that we cannot close: the next registration makes the server drop it
 
 	mu   sync.Mutex
 	free []*openOwner
@@ -73,8 +76,14 @@ func (n numbered) answered(r *results) {
 	}
 }
 
-// release lets others use an owner whose last request was answered well. After any other answer its number is not certain,
-// and the owner is left to the server to forget.
+// lose ends the registration of an owner with whose state something is not as it should be.
+func (o *openOwner) lose() {
+	if o.home != nil {
+		o.home.over.Store(true)
+	}
+}
+
+// release lets others use an owner that has no file open.
 func (o *openOwner) release() {
 	if o.home == nil {
 		return
@@ -84,15 +93,15 @@ func (o *openOwner) release() {
 	o.home.free = append(o.home.free, o)
 }
 
-// register returns the registration, making one where there is none but the lapsed one.
-func (c *Client) register(ctx context.Context, lapsed *registration) (*registration, error) {
+// register returns the registration, making one where there is none that serves.
+func (c *Client) register(ctx context.Context) (*registration, error) {
 	select {
 	case c.registering <- struct{}{}:
 		defer func() { <-c.registering }()
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for a client ID: %w", ctx.Err())
 	}
-	if c.registration != nil && c.registration != lapsed {
+	if c.registration != nil && !c.registration.over.Load() {
 		return c.registration, nil
 	}
 	id, err := c.setClientID(ctx)
@@ -131,7 +140,9 @@ func confirmClientIDArgs(id uint64, confirm []byte) *compound {
 func (c *Client) setClientIDArgs() *compound {
 	b := rawCompound(c.minor)
 	b.op(opSetClientID)
-	b.Fixed(c.verifier[:])
+	var verifier [8]byte // another each time: what the server still has of us it drops (RFC 7530 section 16.33.5)
+	rand.Read(verifier[:])
+	b.Fixed(verifier[:])
 	b.Opaque(c.owner)
 	b.Uint32(0) // callback program: none, so no delegation is granted (RFC 7530 section 10.4)
 	b.String("tcp")
@@ -188,16 +199,16 @@ func forgotten(err error) bool {
 
 // openPlain is create in version 4.0: the file has to be opened before anything can be done with its state.
 func (c *Client) openPlain(ctx context.Context, cred *rpc.Credential, dir place, name string, set file.Set) (*opened, error) {
-	var lapsed *registration
 	resent := false
 	for tries := 1; ; tries++ {
-		reg, err := c.register(ctx, lapsed)
+		reg, err := c.register(ctx)
 		if err != nil {
 			return nil, err
 		}
 		owner := reg.owner()
 		r, err := c.do(ctx, cred, func(b *compound) { b.create(c, dir, owner, name, set) })
 		if err != nil {
+			owner.lose() // it may have been done
 			return nil, err
 		}
 		f, confirm, err := r.opened(owner)
@@ -208,11 +219,15 @@ func (c *Client) openPlain(ctx context.Context, cred *rpc.Credential, dir place,
 		if f != nil {
 			return f, err
 		}
-		if !forgotten(err) || tries == maxTries {
+		if !forgotten(err) {
+			owner.release()
 			return nil, err
 		}
 		if !status.Is(err, status.BadSeqID) {
-			lapsed = reg
+			owner.lose()
+		}
+		if tries == maxTries {
+			return nil, err
 		}
 	}
 }

@@ -102,7 +102,7 @@ func TestOwnersServeAgain(t *testing.T) {
 	if len(f.state.owners) != 1 || confirmed != 1 || len(f.state.open) != 0 {
 		t.Errorf("%d owners, %d confirmations, %d files open", len(f.state.owners), confirmed, len(f.state.open))
 	}
-	first, err := c.register(t.Context(), nil)
+	first, err := c.register(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
