@@ -2,7 +2,7 @@
 //
 //	bench socket  -server HOST -share PATH [-metrics URL] -- nfs-csi controller ...   CreateVolume through the controller's socket
 //	bench cluster [-class NAME] [-image BENCH-IMAGE]                                  claims, pods, publishing, memory
-//	bench publish -socket PATH -pods DIR                                              what cluster runs in a pod on a node
+//	bench publish -socket PATH -pods DIR [-table]                                     what cluster runs in a pod on a node, and run in a guest
 package main
 
 import (

@@ -42,8 +42,7 @@ func (b *clusterBench) publishing(ctx context.Context, t *table) error {
 	if err := json.Unmarshal(said, &r); err != nil {
 		return fmt.Errorf("publishing: %w: %s", err, said)
 	}
-	t.row("NodePublishVolume, one at a time", spread(r.One), "")
-	t.row("16 NodePublishVolume at once", seconds(r.Sixteen), "under 0.3 s")
+	r.rows(t)
 	return nil
 }
 

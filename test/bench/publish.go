@@ -25,6 +25,7 @@ func publishCommand(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("publish", flag.ContinueOnError)
 	socket := f.String("socket", "", "the node's socket")
 	pods := f.String("pods", "/var/lib/kubelet/pods", "a directory that the node's mounts reach")
+	rows := f.Bool("table", false, "print rows of the table instead of JSON")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -74,5 +75,14 @@ func publishCommand(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if *rows {
+		p.rows(&table{out: os.Stdout})
+		return nil
+	}
 	return json.NewEncoder(os.Stdout).Encode(p)
+}
+
+func (p published) rows(t *table) {
+	t.row("NodePublishVolume, one at a time", spread(p.One), "")
+	t.row("16 NodePublishVolume at once", seconds(p.Sixteen), "under 0.3 s")
 }
