@@ -1,8 +1,10 @@
 package nfs4
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,37 +20,36 @@ func TestCreatePlain(t *testing.T) {
 		at      uint32 // operation
 		fault   fault
 		clients int // that the server has met
-		left    int // files that stay open until the lease ends
 		code    status.Code
 		resent  bool
 	}{
-		{"nothing", opRemove, fault{}, 1, 0, status.OK, false},
-		{"answer to OPEN lost", opOpen, fault{hangUp: true}, 1, 0, status.OK, false},
-		{"answer to OPEN_CONFIRM lost", opOpenConfirm, fault{hangUp: true}, 1, 0, status.OK, false},
-		{"answer to WRITE lost", opWrite, fault{hangUp: true}, 1, 0, status.OK, false},
-		{"answer to CLOSE lost", opClose, fault{hangUp: true}, 1, 0, status.OK, false},
-		{"answer to SETCLIENTID lost", opSetClientID, fault{hangUp: true}, 2, 0, status.OK, false},
-		{"answer to confirming the client ID lost", opConfirmClientID, fault{hangUp: true}, 1, 0, status.OK, false},
-		{"restart before the client ID is confirmed", opConfirmClientID, fault{forget: true}, 2, 0, status.OK, false},
-		{"restart before OPEN", opOpen, fault{forget: true}, 2, 0, status.OK, false},
-		{"lapsed before OPEN", opOpen, fault{op: opOpen, code: status.Expired}, 2, 0, status.OK, false},
-		{"owner unknown", opOpen, fault{op: opOpen, code: status.BadSeqID}, 1, 0, status.OK, false},
-		{"grace at OPEN", opOpen, fault{op: opOpen, code: status.Grace}, 1, 0, status.OK, false},
-		{"delay at SETATTR", opSetattr, fault{op: opSetattr, code: status.Delay}, 1, 0, status.OK, false},
-		{"delay at OPEN_CONFIRM", opOpenConfirm, fault{op: opOpenConfirm, code: status.Delay}, 1, 0, status.OK, false},
-		{"delay before OPEN_CONFIRM", opOpenConfirm, fault{op: opPutFH, code: status.Delay}, 1, 0, status.OK, false},
-		{"delay at WRITE", opWrite, fault{op: opWrite, code: status.Delay}, 1, 0, status.OK, false},
-		{"delay before CLOSE", opClose, fault{op: opPutFH, code: status.Delay}, 1, 0, status.OK, false},
-		{"delay at CLOSE", opClose, fault{op: opClose, code: status.Delay}, 1, 0, status.OK, false},
-		{"no confirmation", opOpenConfirm, fault{op: opOpenConfirm, code: status.BadStateID}, 1, 1, status.OK, false},
-		{"restart before OPEN_CONFIRM", opOpenConfirm, fault{forget: true}, 2, 0, status.OK, false},
-		{"restart before WRITE", opWrite, fault{forget: true}, 2, 0, status.OK, false},
-		{"restart before CLOSE", opClose, fault{forget: true}, 2, 0, status.OK, false},
-		{"CLOSE refused", opClose, fault{op: opClose, code: status.OldStateID}, 1, 0, status.OK, false},
-		{"full at WRITE", opWrite, fault{op: opWrite, code: status.NoSpace}, 1, 0, status.NoSpace, false},
-		{"mode refused", opSetattr, fault{op: opSetattr, code: status.Perm}, 1, 0, status.Perm, false},
-		{"refused", opOpen, fault{op: opOpen, code: status.Access}, 1, 0, status.Access, false},
-		{"answer and state lost", opOpen, fault{hangUp: true, late: true}, 2, 0, status.Exist, true},
+		{"nothing", opRemove, fault{}, 1, status.OK, false},
+		{"answer to OPEN lost", opOpen, fault{hangUp: true}, 1, status.OK, false},
+		{"answer to OPEN_CONFIRM lost", opOpenConfirm, fault{hangUp: true}, 1, status.OK, false},
+		{"answer to WRITE lost", opWrite, fault{hangUp: true}, 1, status.OK, false},
+		{"answer to CLOSE lost", opClose, fault{hangUp: true}, 2, status.OK, false},
+		{"answer to SETCLIENTID lost", opSetClientID, fault{hangUp: true}, 2, status.OK, false},
+		{"answer to confirming the client ID lost", opConfirmClientID, fault{hangUp: true}, 1, status.OK, false},
+		{"restart before the client ID is confirmed", opConfirmClientID, fault{forget: true}, 2, status.OK, false},
+		{"restart before OPEN", opOpen, fault{forget: true}, 2, status.OK, false},
+		{"lapsed before OPEN", opOpen, fault{op: opOpen, code: status.Expired}, 2, status.OK, false},
+		{"owner unknown", opOpen, fault{op: opOpen, code: status.BadSeqID}, 1, status.OK, false},
+		{"grace at OPEN", opOpen, fault{op: opOpen, code: status.Grace}, 1, status.OK, false},
+		{"delay at SETATTR", opSetattr, fault{op: opSetattr, code: status.Delay}, 1, status.OK, false},
+		{"delay at OPEN_CONFIRM", opOpenConfirm, fault{op: opOpenConfirm, code: status.Delay}, 1, status.OK, false},
+		{"delay before OPEN_CONFIRM", opOpenConfirm, fault{op: opPutFH, code: status.Delay}, 1, status.OK, false},
+		{"delay at WRITE", opWrite, fault{op: opWrite, code: status.Delay}, 1, status.OK, false},
+		{"delay before CLOSE", opClose, fault{op: opPutFH, code: status.Delay}, 1, status.OK, false},
+		{"delay at CLOSE", opClose, fault{op: opClose, code: status.Delay}, 1, status.OK, false},
+		{"no confirmation", opOpenConfirm, fault{op: opOpenConfirm, code: status.BadStateID}, 2, status.OK, false},
+		{"restart before OPEN_CONFIRM", opOpenConfirm, fault{forget: true}, 2, status.OK, false},
+		{"restart before WRITE", opWrite, fault{forget: true}, 2, status.OK, false},
+		{"restart before CLOSE", opClose, fault{forget: true}, 2, status.OK, false},
+		{"CLOSE refused", opClose, fault{op: opClose, code: status.OldStateID}, 1, status.OK, false},
+		{"full at WRITE", opWrite, fault{op: opWrite, code: status.NoSpace}, 1, status.NoSpace, false},
+		{"mode refused", opSetattr, fault{op: opSetattr, code: status.Perm}, 1, status.Perm, false},
+		{"refused", opOpen, fault{op: opOpen, code: status.Access}, 1, status.Access, false},
+		{"answer and state lost", opOpen, fault{hangUp: true, late: true}, 2, status.Exist, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := startFake(t)
@@ -72,10 +73,37 @@ func TestCreatePlain(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if f.met != tt.clients || len(f.state.open) != tt.left {
-				t.Errorf("%d client IDs, want %d; %d files open, want %d", f.met, tt.clients, len(f.state.open), tt.left)
+			if f.met != tt.clients || len(f.state.open) != 0 {
+				t.Errorf("%d client IDs, want %d; %d files open", f.met, tt.clients, len(f.state.open))
 			}
 		})
+	}
+}
+
+// TestOpenAbandoned: a caller that leaves while a file is being opened keeps nothing open at the server.
+func TestOpenAbandoned(t *testing.T) {
+	for _, op := range []uint32{opOpen, opOpenConfirm, opClose} {
+		f := startFake(t)
+		f.minor = 0
+		c := f.connect(time.Minute)
+		ctx, leave := context.WithCancel(t.Context())
+		f.set(func(ops []uint32) fault {
+			if !slices.Contains(ops, op) || ctx.Err() != nil {
+				return fault{}
+			}
+			leave()
+			return fault{silent: true}
+		})
+		err := c.CreateFile(ctx, nobody, []string{"left"}, []byte("x"), 0o600)
+		if leave(); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", opNames[op], err)
+		}
+		if err := c.CreateFile(t.Context(), nobody, []string{"next"}, nil, 0o600); err != nil {
+			t.Error(err)
+		}
+		if len(f.state.open) != 0 {
+			t.Errorf("%s: %d files are open", opNames[op], len(f.state.open))
+		}
 	}
 }
 
