@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -95,6 +96,13 @@ func newWorld(t *testing.T, d *driverFake, there bool, has ...runtime.Object) wo
 		}
 		return true, nil, errors.NewNotFound(schema.GroupResource{}, "")
 	})
+	// The API server in memory would never end the list that a watch begins with, and says now that it cannot do that.
+	w.snapshots.PrependWatchReactor("*", func(a clienttesting.Action) (bool, watch.Interface, error) {
+		if o := a.(clienttesting.WatchActionImpl).ListOptions; o.SendInitialEvents != nil && *o.SendInitialEvents {
+			return true, nil, errors.NewInvalid(schema.GroupKind{}, "", nil)
+		}
+		return false, nil, nil
+	})
 	factory := informers.NewSharedInformerFactory(w.core, 0)
 	persistent := factory.Core().V1().PersistentVolumes().Informer()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -119,7 +127,8 @@ func newWorld(t *testing.T, d *driverFake, there bool, has ...runtime.Object) wo
 func content(name, driver string, change ...func(*snapshotv1.VolumeSnapshotContent)) *snapshotv1.VolumeSnapshotContent {
 	handle, class := "server#share#data##", "class"
 	c := &snapshotv1.VolumeSnapshotContent{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: []string{"snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"}},
+		// The library compares versions, which the API server in memory does not give.
+		ObjectMeta: metav1.ObjectMeta{Name: name, ResourceVersion: "1", Finalizers: []string{"snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"}},
 		Spec: snapshotv1.VolumeSnapshotContentSpec{
 			Driver: driver, DeletionPolicy: snapshotv1.VolumeSnapshotContentDelete, VolumeSnapshotClassName: &class,
 			VolumeSnapshotRef: v1.ObjectReference{Namespace: "default", Name: "s", UID: "1234"},
