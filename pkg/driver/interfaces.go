@@ -31,8 +31,8 @@ type Volumes interface {
 	// List answers up to max volumes (0: all) that come after token (empty: from the first), in a stable order, and
 	// the token for the next ones, empty when there are none. [volume.ErrToken]: the token is not one of ours.
 	List(ctx context.Context, token string, max int) (volumes []volume.Volume, next string, err error)
-	// Space is how full a share is.
-	Space(ctx context.Context, l volume.Location) (volume.Space, error)
+	// Space is how full a share is. mountOptions say how to reach the server and may be nil.
+	Space(ctx context.Context, l volume.Location, mountOptions []string) (volume.Space, error)
 }
 
 // Changes changes volumes that exist; [volume.ErrNotFound] for one that does not. mountOptions say how to reach the server

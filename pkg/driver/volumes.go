@@ -91,7 +91,7 @@ func (c *Controller) GetCapacity(ctx context.Context, r *csi.GetCapacityRequest)
 	if err != nil {
 		return nil, statusOf(err)
 	}
-	space, err := c.store.Space(ctx, class.Location)
+	space, err := c.store.Space(ctx, class.Location, mountOptions(r.GetVolumeCapabilities()...))
 	if err != nil {
 		return nil, statusOf(err)
 	}

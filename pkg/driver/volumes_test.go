@@ -332,12 +332,15 @@ func TestListVolumes(t *testing.T) {
 
 func TestGetCapacity(t *testing.T) {
 	f := newFixture(t)
-	answer, err := f.GetCapacity(t.Context(), &csi.GetCapacityRequest{Parameters: class(), VolumeCapabilities: []*csi.VolumeCapability{capability(anyMode)}})
+	answer, err := f.GetCapacity(t.Context(), &csi.GetCapacityRequest{Parameters: class(), VolumeCapabilities: []*csi.VolumeCapability{capability(anyMode, "port=5")}})
 	if err != nil || answer.GetAvailableCapacity() != drivertest.Available || answer.GetMaximumVolumeSize().GetValue() != drivertest.Available {
 		t.Errorf("answer %v, %v", answer, err)
 	}
 	_, err = f.GetCapacity(t.Context(), &csi.GetCapacityRequest{})
 	expect(t, err, codes.InvalidArgument, "server and share are missing")
+	if asked := drivertest.Asked[drivertest.Measurement](f.store); len(asked) != 1 || !slices.Equal(asked[0].MountOptions, []string{"port=5"}) {
+		t.Errorf("asked for %v", asked)
+	}
 	reserved := class()
 	reserved["capacityReserve"] = "25%" // of the whole, which is twice what is available
 	answer, err = f.GetCapacity(t.Context(), &csi.GetCapacityRequest{Parameters: reserved})

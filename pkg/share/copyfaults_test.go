@@ -173,7 +173,7 @@ func (w *world) tidied() {
 	w.Helper()
 	w.must(w.clean(func(p *process) error {
 		deadline := time.Now().Add(20 * time.Second)
-		_, err := p.Space(p.ctx, place)
+		_, err := p.Space(p.ctx, place, nil)
 		for len(w.list(volume.Reserved+"/staging")) > 0 && err == nil {
 			if pause(); time.Now().After(deadline) {
 				w.Fatalf("left in staging: %q", w.tree(volume.Reserved+"/staging"))

@@ -183,9 +183,9 @@ func (s state) holds(id volume.ID) error {
 }
 
 // Space is how full the share at l is.
-func (m *Manager) Space(ctx context.Context, l volume.Location) (volume.Space, error) {
+func (m *Manager) Space(ctx context.Context, l volume.Location, mountOptions []string) (volume.Space, error) {
 	var space volume.Space
-	err := m.on(ctx, "space", l, nil, func(s *share) (err error) {
+	err := m.on(ctx, "space", l, mountOptions, func(s *share) (err error) {
 		space, err = s.space(ctx)
 		return err
 	})

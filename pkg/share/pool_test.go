@@ -76,7 +76,7 @@ func withServer(t *testing.T, change func(*share.Config), do func(t *testing.T, 
 		if _, open := s.count(); open != 0 {
 			t.Errorf("%d shares are open after Close", open)
 		}
-		_, err := m.Space(t.Context(), place)
+		_, err := m.Space(t.Context(), place, nil)
 		if !errors.Is(err, volume.ErrUnavailable) {
 			t.Errorf("after Close: %v", err)
 		}
@@ -110,7 +110,7 @@ func TestIdle(t *testing.T) {
 		}
 		for range 5 {
 			time.Sleep(50 * time.Second)
-			if _, err := m.Space(t.Context(), place); err != nil {
+			if _, err := m.Space(t.Context(), place, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -143,7 +143,7 @@ func TestOpenFails(t *testing.T) {
 	withServer(t, classify, func(t *testing.T, s *server, m *share.Manager) {
 		s.err = errLost
 		for range 2 {
-			_, err := m.Space(t.Context(), place)
+			_, err := m.Space(t.Context(), place, nil)
 			if !errors.Is(err, volume.ErrRefused) || !errors.Is(err, errLost) {
 				t.Errorf("got %v", err)
 			}
@@ -152,7 +152,7 @@ func TestOpenFails(t *testing.T) {
 			t.Errorf("listed %v, %v", volumes, err)
 		}
 		s.err = nil
-		if _, err := m.Space(t.Context(), place); err != nil {
+		if _, err := m.Space(t.Context(), place, nil); err != nil {
 			t.Error(err)
 		}
 		if opened, open := s.count(); opened != 3 || open != 1 {
@@ -166,7 +166,7 @@ func TestOpenHangs(t *testing.T) {
 	withServer(t, nil, func(t *testing.T, s *server, m *share.Manager) {
 		ctx, cancel := context.WithTimeout(t.Context(), trip/2)
 		defer cancel()
-		if _, err := m.Space(ctx, place); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := m.Space(ctx, place, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		time.Sleep(trip)
@@ -182,7 +182,7 @@ func TestOpenHangs(t *testing.T) {
 	}
 	withServer(t, hang, func(t *testing.T, _ *server, m *share.Manager) {
 		began := time.Now()
-		_, err := m.Space(t.Context(), place)
+		_, err := m.Space(t.Context(), place, nil)
 		if !errors.Is(err, volume.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 5*time.Second {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}

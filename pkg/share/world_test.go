@@ -133,7 +133,7 @@ func (w *world) tree(dir string) []string {
 func (w *world) emptied() {
 	w.Helper()
 	w.must(w.clean(func(p *process) error {
-		if _, err := p.Space(p.ctx, place); err != nil {
+		if _, err := p.Space(p.ctx, place, nil); err != nil {
 			return err
 		}
 		for len(w.list(volume.Reserved+"/trash")) > 0 && w.Context().Err() == nil {

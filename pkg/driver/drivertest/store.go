@@ -52,6 +52,12 @@ type Modification struct {
 	MountOptions []string
 }
 
+// Measurement is a call of Space, for [Asked].
+type Measurement struct {
+	Location     volume.Location
+	MountOptions []string
+}
+
 // Available is the free space that Store reports, in bytes; the total is twice that.
 const Available = 1 << 40
 
@@ -242,8 +248,8 @@ func page[T any](all []T, name func(T) string, token string, limit int) (part []
 }
 
 // Space is that of driver.Volumes.
-func (s *Store) Space(ctx context.Context, _ volume.Location) (volume.Space, error) {
-	unlock, err := s.begin(ctx, nil)
+func (s *Store) Space(ctx context.Context, l volume.Location, mountOptions []string) (volume.Space, error) {
+	unlock, err := s.begin(ctx, Measurement{l, mountOptions})
 	if err != nil {
 		return volume.Space{}, err
 	}

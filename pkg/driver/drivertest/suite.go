@@ -149,7 +149,7 @@ func (s volumesSuite) list(t *testing.T) {
 }
 
 func (s volumesSuite) space(t *testing.T) {
-	space, err := s.Space(timeout(t), s.location)
+	space, err := s.Space(timeout(t), s.location, nil)
 	if err != nil || space.Total == 0 || space.Available > space.Total {
 		t.Errorf("Space: %+v, %v", space, err)
 	}

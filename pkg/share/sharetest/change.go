@@ -123,7 +123,7 @@ func (s *suite) modifiedPolicyCounts() {
 
 // strictCapacity: a volume that the export has no room for is refused where the class says so.
 func (s *suite) strictCapacity() {
-	space, err := s.Manager.Space(s.ctx, here)
+	space, err := s.Manager.Space(s.ctx, here, nil)
 	s.must(err)
 	strict := parameters{volume.ParamCapacityCheck: "strict"}
 	huge := s.request("huge", strict)

@@ -207,7 +207,7 @@ func (s *suite) trashOfOthers() {
 	s.symlink("../../a", volume.Reserved+"/trash/link")
 	s.write("a/file", "kept")
 	s.start()
-	_, err := s.Manager.Space(s.ctx, here)
+	_, err := s.Manager.Space(s.ctx, here, nil)
 	s.must(err)
 	s.purged()
 	s.content("a/file", "kept")

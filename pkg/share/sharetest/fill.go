@@ -130,25 +130,25 @@ func (s *suite) cloneGoesOn() {
 	for i := range 50 {
 		s.write("a/"+strings.Repeat("x", i+1), "x")
 	}
-	var b volume.Volume
-	s.must(errors.Join(together(8, func(int) error {
+	made := make([]volume.Volume, 8)
+	s.must(errors.Join(together(len(made), func(i int) (err error) {
 		for {
-			v, err := s.Create(s.ctx, s.cloned("b", a, nil))
-			if err == nil {
-				b = a
-				b.ID = v.ID
-				return nil
-			}
+			made[i], err = s.Create(s.ctx, s.cloned("b", a, nil))
 			if !errors.Is(err, volume.ErrBusy) {
 				return err
 			}
 			time.Sleep(time.Millisecond)
 		}
 	})...))
+	for _, v := range made {
+		if v != made[0] {
+			s.Errorf("made %+v and %+v", v, made[0])
+		}
+	}
 	if got, want := len(s.names("b")), 51; got != want {
 		s.Errorf("the copy holds %d files, want %d", got, want)
 	}
-	s.holds(a, b)
+	s.holds(a, made[0])
 }
 
 // deleteUnfilled deletes volumes whose filling a crash ended.
@@ -192,7 +192,7 @@ func (s *suite) orphans() {
 	}
 	s.write(staging+"v+gone+5.json", "")
 	s.start()
-	_, err := s.Manager.Space(s.ctx, here)
+	_, err := s.Manager.Space(s.ctx, here, nil)
 	s.must(err)
 	want := []string{"other+x", "v+a+3", "x+a+4"}
 	for got := s.names(staging[:len(staging)-1]); !slices.Equal(got, want); got = s.names(staging[:len(staging)-1]) {

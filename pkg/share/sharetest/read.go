@@ -107,7 +107,7 @@ func (s *suite) listPassesOverRubbish() {
 }
 
 func (s *suite) space() {
-	space, err := s.Manager.Space(s.ctx, here)
+	space, err := s.Manager.Space(s.ctx, here, nil)
 	s.must(err)
 	if space.Total == 0 || space.Available > space.Total {
 		s.Errorf("space %+v", space)
