@@ -3,10 +3,13 @@ package nfs
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,6 +62,47 @@ func TestOpenDials(t *testing.T) {
 		}
 		if _, err := Open(t.Context(), test.config); !errors.Is(err, ErrUnreachable) || strings.Join(dialled, ", ") != test.want {
 			t.Errorf("%s: dialled %v, want %s: %v", name, dialled, test.want, err)
+		}
+	}
+}
+
+// TestOpenWithoutTheVersion asks servers that have another one: those of RFC 5531 say which, and some that know version 3
+// only answer every call as if it were one.
+func TestOpenWithoutTheVersion(t *testing.T) {
+	for name, answer := range map[string][]byte{
+		"mismatch":    {0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 9, 0, 0, 0, 9},
+		"no program":  {0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1},
+		"RPC version": {0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 9},
+	} {
+		for _, v := range []Version{V3, V40, V41, V42} {
+			c := Config{Server: "192.0.2.1", Port: 1, MountPort: 2, Export: "/e", Versions: []Version{v}}
+			c.Dial = func(context.Context, string, string) (net.Conn, error) {
+				near, far := net.Pipe()
+				go parrot(far, answer)
+				return near, nil
+			}
+			if _, err := Open(t.Context(), c); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "none of the versions") {
+				t.Errorf("%s, version %v: %v", name, v, err)
+			}
+		}
+	}
+}
+
+// parrot answers every call with the same words, until the caller leaves.
+func parrot(nc net.Conn, words []byte) {
+	defer nc.Close()
+	for {
+		var head [8]byte // mark and xid
+		if _, err := io.ReadFull(nc, head[:]); err != nil {
+			return
+		}
+		rest := int64(binary.BigEndian.Uint32(head[:])&^(1<<31)) - 4
+		if _, err := io.CopyN(io.Discard, nc, rest); err != nil {
+			return
+		}
+		answer := binary.BigEndian.AppendUint32(nil, 1<<31|uint32(4+len(words)))
+		if _, err := nc.Write(slices.Concat(answer, head[4:], words)); err != nil {
+			return
 		}
 	}
 }

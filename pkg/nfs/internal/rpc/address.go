@@ -76,7 +76,10 @@ const mostAddresses = 16
 // addresses are those of the host that the network allows, the most promising first.
 func (d *Dialer) addresses(ctx context.Context) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(d.Host); err == nil {
-		return []netip.Addr{a.Unmap()}, nil
+		if a = a.Unmap(); d.Network == "tcp4" && !a.Is4() || d.Network == "tcp6" && !a.Is6() {
+			return nil, fmt.Errorf("%v is no address for %s (proto=tcp means IPv4, tcp6 IPv6)", a, d.Network)
+		}
+		return []netip.Addr{a}, nil
 	}
 	network := map[string]string{"tcp4": "ip4", "tcp6": "ip6"}[d.Network]
 	if network == "" {

@@ -85,5 +85,5 @@ func isTaken(err error) bool {
 // isForbidden tells a port that may not be had from a connection that may not be made.
 func isForbidden(err error) bool {
 	var call *os.SyscallError
-	return errors.As(err, &call) && call.Syscall == "bind" && (call.Err == syscall.EACCES || call.Err == syscall.EPERM)
+	return errors.As(err, &call) && call.Syscall == "bind" && (errors.Is(call, syscall.EACCES) || errors.Is(call, syscall.EPERM))
 }

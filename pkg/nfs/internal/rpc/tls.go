@@ -68,7 +68,7 @@ const withoutTLS = "switch RPC-with-TLS on there (Linux 6.5 or newer with tlshd)
 // exchange makes the only call on a connection that no Conn has taken over yet. It reads not one byte more than the reply,
 // because what follows may belong to TLS. An error of the server leaves the reply's verifier set.
 func exchange(ctx context.Context, nc net.Conn, r *Request) (Reply, error) {
-	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) }) // ends reading and writing
 	defer stop()
 	const xid = 1
 	if _, err := nc.Write(r.appendRecord(nil, xid)); err != nil {
