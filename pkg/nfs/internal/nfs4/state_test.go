@@ -107,6 +107,21 @@ func TestOpenAbandoned(t *testing.T) {
 	}
 }
 
+// TestCloseRefused: a file that cannot be closed is closed by the next registration.
+func TestCloseRefused(t *testing.T) {
+	f := startFake(t)
+	f.minor = 0
+	c := f.connect(time.Minute)
+	f.set(func([]uint32) fault { return fault{op: opClose, code: status.ServerFault} })
+	if err := c.CreateFile(t.Context(), nobody, []string{"file"}, []byte("x"), 0o600); err != nil || len(f.state.open) != 1 {
+		t.Errorf("%v, %d files are open", err, len(f.state.open))
+	}
+	f.set(func([]uint32) fault { return fault{} })
+	if err := c.CreateFile(t.Context(), nobody, []string{"next"}, nil, 0o600); err != nil || len(f.state.open) != 0 {
+		t.Errorf("%v, %d files are open", err, len(f.state.open))
+	}
+}
+
 // TestOwnersServeAgain: files made one after the other are opened by one owner, confirmed once; those made at once have an
 // owner each.
 func TestOwnersServeAgain(t *testing.T) {
@@ -125,6 +140,9 @@ func TestOwnersServeAgain(t *testing.T) {
 	for i := range 10 {
 		if err := c.CreateFile(t.Context(), nobody, []string{fmt.Sprint(i)}, nil, 0o600); err != nil {
 			t.Fatal(err)
+		}
+		if err := c.CreateFile(t.Context(), nobody, []string{fmt.Sprint(i)}, nil, 0o600); !status.Is(err, status.Exist) {
+			t.Errorf("what is there already: %v", err)
 		}
 	}
 	if len(f.state.owners) != 1 || confirmed != 1 || len(f.state.open) != 0 {
