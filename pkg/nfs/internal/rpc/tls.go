@@ -129,6 +129,9 @@ func explainFirst(err error) error {
 	if isAlert(err) {
 		return fmt.Errorf("%w: the server refuses our certificate, or wants one: use xprtsec=mtls, with --tls-cert and --tls-key that it trusts (%w)", ErrTLS, err)
 	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("first call with TLS: %w (if that goes on, it may want a certificate of ours: xprtsec=mtls)", err)
+	}
 	return fmt.Errorf("first call with TLS: %w", err)
 }
 
