@@ -59,11 +59,6 @@ type inCluster struct {
 	log       *slog.Logger
 }
 
-// visitor goes on with what an earlier process left on a share.
-type visitor interface {
-	Visit(ctx context.Context, l volume.Location, mountOptions []string) error
-}
-
 // kubernetes composes it: the provisioner, and beside it what is switched on.
 func (o *controllerOptions) kubernetes(service csi.ControllerServer, shares *share.Manager, defaults volume.Defaults, m *metrics, log *slog.Logger) (claimWatcher, error) {
 	if o.csiOnly {
@@ -125,10 +120,8 @@ func (c *inCluster) provisioner(config *rest.Config, m *metrics) (claimWatcher, 
 }
 
 func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informers) {
-	if shares, ok := any(c.shares).(visitor); ok {
-		visits := provisioner.Visits{Visit: shares.Visit, Ours: c.ours, Defaults: c.defaults, Classes: known.Classes, Log: c.log}
-		k.Beside(visits.Run)
-	}
+	visits := provisioner.Visits{Visit: c.shares.Visit, Ours: c.ours, Defaults: c.defaults, Classes: known.Classes, Log: c.log}
+	k.Beside(visits.Run)
 	if c.resizer != off {
 		k.Beside(c.said("resizing", func(ctx context.Context) error {
 			return resizing.Run(ctx, resizing.Config{
@@ -151,7 +144,7 @@ func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informer
 func (c *inCluster) said(what string, task func(context.Context) error) func(context.Context) {
 	return func(ctx context.Context) {
 		if err := task(ctx); err != nil {
-			c.log.Error(what+" has ended", "err", err)
+			c.log.Error("a service cannot begin", "service", what, "err", err)
 		}
 	}
 }
