@@ -92,17 +92,11 @@ func (s volumesSuite) takenDirectory(t *testing.T) {
 
 func (s volumesSuite) createAtOnce(t *testing.T) {
 	r := s.request(t, "suite-at-once", "", 1<<20)
-	ctx := timeout(t)
-	errs := atOnce(8, func() error {
+	atOnce(t, 8, func(ctx context.Context) error {
 		_, err := s.Create(ctx, r)
 		return err
 	})
 	made := s.create(t, r)
-	for _, err := range errs {
-		if err != nil && !errors.Is(err, volume.ErrBusy) {
-			t.Errorf("one of eight Creates: %v", err)
-		}
-	}
 	if n := count(s.ids(t, 0), made.ID); n != 1 {
 		t.Errorf("eight Creates made %d volumes", n)
 	}
@@ -132,17 +126,7 @@ func (s volumesSuite) list(t *testing.T) {
 	for i := range 5 {
 		made = append(made, s.create(t, s.request(t, fmt.Sprintf("suite-list-%d", i), "", 1<<20)).ID)
 	}
-	whole := s.ids(t, 0)
-	for _, id := range made {
-		if count(whole, id) != 1 {
-			t.Errorf("List shows %q %d times", id, count(whole, id))
-		}
-	}
-	for _, size := range []int{1, 2, len(whole), len(whole) + 1} {
-		if paged := s.ids(t, size); !slices.Equal(paged, whole) {
-			t.Errorf("List by %d: %v, want %v", size, paged, whole)
-		}
-	}
+	judgePages(t, made, s.ids)
 	if _, _, err := s.List(timeout(t), "no-token", 0); !errors.Is(err, volume.ErrToken) {
 		t.Errorf("List from a token that is none: %v, want ErrToken", err)
 	}
@@ -191,15 +175,36 @@ func listed[T, ID any](t *testing.T, size int, list func(token string) ([]T, str
 	}
 }
 
-// atOnce makes n calls at the same time.
-func atOnce(n int, call func() error) []error {
-	errs := make([]error, n)
+// judgePages checks that a list shows each of some once, and the same in pages of any size.
+func judgePages[ID comparable](t *testing.T, some []ID, list func(t *testing.T, size int) []ID) {
+	t.Helper()
+	whole := list(t, 0)
+	for _, id := range some {
+		if n := count(whole, id); n != 1 {
+			t.Errorf("List shows %v %d times", id, n)
+		}
+	}
+	for _, size := range []int{1, 2, len(whole), len(whole) + 1} {
+		if paged := list(t, size); !slices.Equal(paged, whole) {
+			t.Errorf("List by %d: %v, want %v", size, paged, whole)
+		}
+	}
+}
+
+// atOnce makes n calls at the same time, of which some may find another one busy.
+func atOnce(t *testing.T, n int, call func(ctx context.Context) error) {
+	t.Helper()
+	ctx, errs := timeout(t), make([]error, n)
 	var callers sync.WaitGroup
 	for i := range errs {
-		callers.Go(func() { errs[i] = call() })
+		callers.Go(func() { errs[i] = call(ctx) })
 	}
 	callers.Wait()
-	return errs
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, volume.ErrBusy) {
+			t.Errorf("one of %d calls at once: %v", n, err)
+		}
+	}
 }
 
 func count[ID comparable](ids []ID, id ID) int {
