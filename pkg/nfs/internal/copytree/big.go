@@ -70,8 +70,9 @@ func (c *copier) content(ctx context.Context, t *thing) error {
 	if err := s.all(ctx); err != nil {
 		return err
 	}
+	shorter := s.end < t.Attr.Size
 	t.Attr.Size = s.end
-	if !s.holes {
+	if !s.holes && !shorter {
 		return nil
 	}
 	return c.try(ctx, []rpc.Credential{c.as(&t.Attr)}, func(cred *rpc.Credential) error {
@@ -136,7 +137,7 @@ func (s *stream) segments(ctx context.Context) error {
 	size := s.Attr.Size
 	s.holes = sparse(&s.Attr)
 	if !s.holes || s.noSeek.Load() {
-		return s.part(ctx, 0, size)
+		return s.part(ctx, 0, size, !s.holes)
 	}
 	for offset := uint64(0); offset < size; {
 		var start, end uint64
@@ -148,18 +149,18 @@ func (s *stream) segments(ctx context.Context) error {
 		switch {
 		case cannot(err):
 			s.noSeek.Store(true)
-			return s.part(ctx, offset, size)
+			return s.part(ctx, offset, size, false)
 		case gone(err):
 			return errGone
 		case err != nil:
 			return err
 		case !ok && offset == 0 && s.Attr.Used > 0: // what is on disk then? preallocated space, or a server that lies
-			return s.part(ctx, 0, size)
+			return s.part(ctx, 0, size, false)
 		case !ok:
 			return nil
 		}
 		if start < size {
-			if err := s.part(ctx, start, min(end, size)); err != nil {
+			if err := s.part(ctx, start, min(end, size), true); err != nil {
 				return err
 			}
 		}
@@ -168,10 +169,10 @@ func (s *stream) segments(ctx context.Context) error {
 	return nil
 }
 
-// part starts the copying of a part of the file.
-func (s *stream) part(ctx context.Context, start, end uint64) error {
+// part starts the copying of a part of the file. full tells that there are no holes in it, which a server would fill.
+func (s *stream) part(ctx context.Context, start, end uint64, full bool) error {
 	step, do := uint64(s.limits.Chunk), s.move
-	if !s.noCopy.Load() {
+	if full && !s.noCopy.Load() {
 		step, do = stretch, s.let
 	}
 	for offset := start; offset < end && ctx.Err() == nil; offset += step {
@@ -234,7 +235,7 @@ func (s *stream) move(ctx context.Context, offset, n uint64) error {
 		if s.holes {
 			parts = nonzero(offset, data)
 		}
-		if len(parts) > 0 {
+		if len(data) > 0 && len(parts) > 0 {
 			err = s.try(ctx, []rpc.Credential{s.as(&s.Attr)}, func(cred *rpc.Credential) error {
 				return s.WriteAt(ctx, cred, &part, parts)
 			})

@@ -1,0 +1,483 @@
+package copytree
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
+)
+
+// run copies "from" to "to" as uid.
+func (s *server) run(ctx context.Context, uid uint32, progress func(files, bytes int64)) error {
+	cred := rpc.Credential{UID: uid, GID: uid + 1}
+	to, err := s.create(&cred, s.root(), "to", fs.ModeDir, 0o700)
+	if err != nil {
+		return err
+	}
+	from := s.at("from")
+	return Run(ctx, s, cred, Directory{from.handle, from.attr}, Directory{to.handle, to.attr}, progress)
+}
+
+// shot describes a tree: attributes and content by path, and the first path of each inode.
+func (s *server) shot(n *node, path string, inodes map[uint64]string, shot map[string]string) map[string]string {
+	first, met := inodes[n.attr.FileID]
+	if !met {
+		first = path
+		inodes[n.attr.FileID] = path
+	}
+	content := n.target + string(bytes.TrimRight(n.data, "\x00"))
+	shot[path] = fmt.Sprint(n.attr.Type, n.attr.Mode, n.attr.UID, n.attr.GID, n.attr.Major, n.attr.Minor, n.attr.Mtime, n.attr.Atime,
+		len(n.data), first, content)
+	for _, name := range slices.Sorted(maps.Keys(n.children)) {
+		s.shot(s.nodes[n.children[name]], path+"/"+name, inodes, shot)
+	}
+	return shot
+}
+
+func (s *server) tree(path string) map[string]string {
+	return s.shot(s.at(path), ".", map[uint64]string{}, map[string]string{})
+}
+
+func compare(t *testing.T, what string, got, want map[string]string) {
+	t.Helper()
+	for path := range want {
+		if got[path] != want[path] {
+			t.Errorf("%s: %s: %.200s\ncopy: %.200s", what, path, want[path], got[path])
+		}
+	}
+	for path := range got {
+		if want[path] == "" {
+			t.Errorf("%s: %s is too much", what, path)
+		}
+	}
+}
+
+// forest plants one of everything.
+func forest(s *server) {
+	s.plant(0o755, 0, "from/")
+	s.plant(0o4755, 7, "from/a:3", "from/b:0", "from/big:50000", "from/exact:8192", "from/link -> ../x", "from/link2 -> caf\xe9")
+	s.plant(0o2770, 8, "from/d/", "from/d/sub/", "from/empty/")
+	s.plant(0o1777, 9, "from/d/sub/sticky/", "from/d/sub/sticky/file:9000")
+	for i := range 17 {
+		s.plant(0o640, uint32(i%3), fmt.Sprintf("from/d/%d:%d", i, 100*i), fmt.Sprintf("from/d/sub/%d:%d", i, 1000*i))
+	}
+	for i, typ := range []fs.FileMode{fs.ModeNamedPipe, fs.ModeSocket, fs.ModeDevice, fs.ModeDevice | fs.ModeCharDevice} {
+		n := s.add(s.at("from/d"), fmt.Sprint("special", i), typ, 0o600, 3)
+		if typ&fs.ModeDevice != 0 {
+			n.attr.Major, n.attr.Minor = 8, uint32(i)
+		}
+	}
+	for _, of := range []string{"from/a", "from/big", "from/d/special0"} { // three names each
+		n := s.at(of)
+		n.attr.Nlink = 4 // and one elsewhere
+		s.at("from/d").children["1"+of[5:6]] = n.handle
+		s.at("from/d/sub").children["0"+of[5:6]] = n.handle
+	}
+	holes := s.add(s.at("from"), "holes", 0, 0o600, 4)
+	s.write(holes, 20_000, []byte("data"))
+	s.write(holes, 60_000, []byte("data"))
+	holes.data = append(holes.data, make([]byte, 30_000)...)
+	holes.attr.Size, holes.stable = uint64(len(holes.data)), holes.data
+	for _, n := range s.nodes { // planting changed them
+		n.attr.Mtime = n.attr.Atime
+	}
+}
+
+func TestCopies(t *testing.T) {
+	for name, change := range map[string]func(*server){
+		"by reading":       func(*server) {},
+		"by clone":         func(s *server) { s.clone = true },
+		"by copy":          func(s *server) { s.copy = true },
+		"seeking":          func(s *server) { s.seek = true },
+		"copying segments": func(s *server) { s.seek, s.copy = true, true },
+		"not described":    func(s *server) { s.noAttr = true },
+		"one at a time":    func(s *server) { s.limits, s.pageSize = file.Limits{Chunk: 512, Files: 1, Calls: 1}, 1 },
+		"all at once":      func(s *server) { s.limits, s.pageSize = file.Limits{Chunk: 1 << 20, Files: 50, Calls: 50}, 1000 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer()
+			forest(s)
+			change(s)
+			want := s.tree("from")
+			var files, length int64
+			if err := s.run(t.Context(), 0, func(f, b int64) { files, length = f, b }); err != nil {
+				t.Fatal(err)
+			}
+			got := s.tree("to")
+			compare(t, name, got, want)
+			if len(got) != len(want) || files != int64(len(want)) || length == 0 {
+				t.Errorf("%d copied, %d told of %d bytes, want %d", len(got), files, length, len(want))
+			}
+			if !maps.Equal(s.tree("from"), want) {
+				t.Error("the source is not what it was")
+			}
+			if s.most > s.limits.Calls {
+				t.Errorf("%d calls in flight, %d are allowed", s.most, s.limits.Calls)
+			}
+			if used := s.at("to/holes").attr.Used; used > 20_000 {
+				t.Errorf("a file with 8 bytes of data takes %d", used)
+			}
+			for n := range s.nodes {
+				if n := s.nodes[n]; string(n.data) != string(n.stable) {
+					t.Errorf("inode %d is not on stable storage", n.attr.FileID)
+				}
+			}
+		})
+	}
+}
+
+// TestActsAsOwners: where root is squashed everything is made by its owner, in directories of others too.
+func TestActsAsOwners(t *testing.T) {
+	for _, uid := range []uint32{0, 1000} {
+		s := newServer()
+		s.squash = true
+		s.plant(0o755, max(uid, 1000), "from/", "from/mine:3")
+		s.plant(0o700, 2000, "from/a/", "from/a/file:10", "from/a/big:30000", "from/a/link -> x")
+		s.plant(0o500, 3000, "from/a/locked/", "from/a/locked/file:0", "from/a/locked/sub/")
+		s.plant(0o400, 2000, "from/a/locked/sub/other:5", "from/a/locked/other:9000")
+		if uid == 0 {
+			s.at("from").attr.UID, s.at("from").attr.GID, s.at("from").attr.Mode = nobody, 1, 0o755
+		}
+		want := s.tree("from")
+		if err := s.run(t.Context(), uid, nil); err != nil {
+			t.Fatalf("as %d: %v", uid, err)
+		}
+		compare(t, fmt.Sprint("as ", uid), s.tree("to"), want)
+		if !maps.Equal(s.tree("from"), want) {
+			t.Errorf("as %d: the source is not what it was", uid)
+		}
+	}
+}
+
+// TestOwnersCannotBeKept says so, with the owner and the reason.
+func TestOwnersCannotBeKept(t *testing.T) {
+	for _, path := range []string{"from/roots:3", "from/roots/", "from/roots -> x"} {
+		s := newServer()
+		s.squash = true
+		s.plant(0o755, 1000, "from/")
+		s.plant(0o755, 0, path)
+		err := s.run(t.Context(), 1000, nil)
+		if err == nil || !strings.Contains(err.Error(), "squash") || !strings.Contains(err.Error(), "owner") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// TestWritesAgain: a server that restarts before COMMIT has lost what it was given.
+func TestWritesAgain(t *testing.T) {
+	for _, op := range []string{"OPEN", "WRITE", "COMMIT", "COPY"} {
+		s := newServer()
+		forest(s)
+		s.copy = op == "COPY"
+		restarts := 0
+		s.before = func(did string, _ file.Handle) error {
+			if did == op && s.ops[op] > 3 && restarts < 3 {
+				restarts++
+				s.restart()
+			}
+			return nil
+		}
+		want := s.tree("from")
+		if err := s.run(t.Context(), 0, nil); err != nil {
+			t.Errorf("%s: %v", op, err)
+		}
+		compare(t, op, s.tree("to"), want)
+		if restarts != 3 {
+			t.Errorf("%s: %d restarts", op, restarts)
+		}
+	}
+}
+
+func TestGivesUpOnRestarts(t *testing.T) {
+	s := newServer()
+	s.plant(0o644, 0, "from/", "from/file:100")
+	s.at("from").attr.Mode = 0o755
+	s.before = func(op string, _ file.Handle) error {
+		if op == "COMMIT" {
+			s.restart()
+		}
+		return nil
+	}
+	if err := s.run(t.Context(), 0, nil); err == nil || !strings.Contains(err.Error(), `"file"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestVanishes: what others remove while it is copied is left out, and nothing of it stays.
+func TestVanishes(t *testing.T) {
+	for _, victim := range []string{"small", "big", "link", "dir", "twin", "dir/inside"} {
+		for _, op := range []string{"READ", "READLINK", "READDIR", "CLONE", "COPY", "LOOKUP"} {
+			s := newServer()
+			s.copy, s.clone, s.noAttr = op == "COPY", op == "CLONE", op == "LOOKUP"
+			s.plant(0o755, 0, "from/", "from/small:10", "from/big:50000", "from/link -> x", "from/dir/", "from/dir/inside:10", "from/kept:5", "from/twin:7")
+			s.at("from").children["twin2"] = s.at("from/twin").handle
+			s.at("from/twin").attr.Nlink = 2
+			gone := s.at("from/" + victim).handle
+			parent := s.at("from")
+			if victim == "dir/inside" {
+				parent = s.at("from/dir")
+			}
+			s.before = func(did string, _ file.Handle) error {
+				if did == op && s.ops[op] > 1 {
+					delete(s.nodes, gone)
+					maps.DeleteFunc(parent.children, func(_ string, h file.Handle) bool { return h == gone })
+				}
+				return nil
+			}
+			if err := s.run(t.Context(), 0, nil); err != nil {
+				t.Errorf("%s at %s: %v", victim, op, err)
+				continue
+			}
+			s.before = nil
+			want := s.tree("from")
+			for path, got := range s.tree("to") {
+				if want[path] != "" && path != "." && path != "./dir" && got != want[path] {
+					t.Errorf("%s at %s: %s is %s, want %s", victim, op, path, got, want[path])
+				}
+			}
+			if s.at("to/kept") == nil {
+				t.Errorf("%s at %s: the rest is not there", victim, op)
+			}
+		}
+	}
+}
+
+// TestTopVanishes: when the whole source is gone there is no copy to be had.
+func TestTopVanishes(t *testing.T) {
+	s := newServer()
+	forest(s)
+	s.before = func(op string, h file.Handle) error {
+		if op == "READDIR" && h == s.at("from").handle {
+			return failure("READDIR", status.Stale)
+		}
+		return nil
+	}
+	if err := s.run(t.Context(), 0, nil); !errors.Is(err, syscall.ESTALE) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestShrinks: of a file that becomes shorter the rest is copied.
+func TestShrinks(t *testing.T) {
+	for _, way := range []string{"READ", "COPY"} {
+		s := newServer()
+		s.copy = way == "COPY"
+		s.plant(0o755, 0, "from/", "from/big:50000", "from/small:3000")
+		s.before = func(op string, _ file.Handle) error {
+			if op == "OPEN" || op == "READ" {
+				for path, length := range map[string]int{"from/big": 20_001, "from/small": 7} {
+					n := s.at(path)
+					n.data = n.data[:length]
+				}
+			}
+			return nil
+		}
+		if err := s.run(t.Context(), 0, nil); err != nil {
+			t.Error(err)
+		}
+		for path, length := range map[string]int{"to/big": 20_001, "to/small": 7} {
+			if n := s.at(path); n == nil || len(n.data) != length {
+				t.Errorf("%s %s: %+v", way, path, n)
+			}
+		}
+	}
+}
+
+// TestTellsWhatIsLost: a server that answers well and does something else is found out.
+func TestTellsWhatIsLost(t *testing.T) {
+	for name, spoil := range map[string]func(op string, n *node){
+		"owners": func(op string, n *node) { n.attr.UID = 77 },
+		"modes":  func(op string, n *node) { n.attr.Mode = 0o123 },
+		"times":  func(op string, n *node) { n.attr.Mtime = began },
+		"bytes":  func(op string, n *node) { n.attr.Size++ },
+	} {
+		for _, op := range []string{"COMMIT", "SETATTR"} {
+			if name == "bytes" && op == "SETATTR" { // of a directory they mean nothing
+				continue
+			}
+			s := newServer()
+			s.plant(0o750, 4, "from/", "from/dir/", "from/dir/file:100")
+			s.after = func(did string, n *node) error {
+				if did == op {
+					spoil(op, n)
+				}
+				return nil
+			}
+			if err := s.run(t.Context(), 0, nil); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s at %s: %v", name, op, err)
+			}
+		}
+	}
+}
+
+func TestStaysOnFileSystem(t *testing.T) {
+	s := newServer()
+	s.plant(0o755, 0, "from/", "from/mnt/", "from/mnt/data:10")
+	s.at("from/mnt").attr.FSID.Major = 7
+	if err := s.run(t.Context(), 0, nil); !errors.Is(err, syscall.EXDEV) || !strings.Contains(err.Error(), `"mnt"`) {
+		t.Errorf("got %v", err)
+	}
+	if s.at("to/mnt") != nil {
+		t.Error("copied all the same")
+	}
+}
+
+// TestErrorsEndIt: whatever goes wrong is the error of the whole, not what others say whom it stopped.
+func TestErrorsEndIt(t *testing.T) {
+	for _, op := range []string{"OPEN", "WRITE", "CREATE", "LINK", "COMMIT", "SETATTR", "READ", "READLINK", "READDIR", "COPY", "SEEK", "CLONE"} {
+		s := newServer()
+		forest(s)
+		s.copy, s.clone, s.seek = op == "COPY", op == "CLONE", true
+		s.before = func(did string, _ file.Handle) error {
+			if did == op && s.ops[op] > 1 {
+				return failure(op, 28)
+			}
+			return nil
+		}
+		if op == "SEEK" {
+			s.before = func(did string, _ file.Handle) error {
+				if did == op {
+					return failure(op, 28)
+				}
+				return nil
+			}
+		}
+		if err := s.run(t.Context(), 0, nil); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+}
+
+// TestDoubles: a listing that changes meanwhile has names twice; a server that takes two names for one is an error.
+func TestDoubles(t *testing.T) {
+	s := newServer()
+	forest(s)
+	lost := 0
+	s.before = func(op string, h file.Handle) error {
+		if op == "READDIR" && s.ops[op]%5 == 4 && lost < 3 {
+			lost++
+			return failure("READDIR", status.BadCookie)
+		}
+		return nil
+	}
+	want := s.tree("from")
+	if err := s.run(t.Context(), 0, nil); err != nil || lost != 3 {
+		t.Errorf("%v after %d lost places", err, lost)
+	}
+	compare(t, "with doubles", s.tree("to"), want)
+
+	s = newServer()
+	s.plant(0o755, 0, "from/", "from/A:1", "from/a:2")
+	s.after = func(op string, n *node) error {
+		if op == "OPEN" && n.children["A"] != "" {
+			n.children["a"] = n.children["A"]
+			defer delete(n.children, "A")
+			return nil
+		}
+		return nil
+	}
+	if err := s.run(t.Context(), 0, nil); !errors.Is(err, fs.ErrExist) && !errors.Is(err, syscall.EIO) {
+		t.Errorf("two names that are one: %v", err)
+	}
+}
+
+// TestOwnDoing: "exists" after a lost reply is our own doing.
+func TestOwnDoing(t *testing.T) {
+	s := newServer()
+	forest(s)
+	s.after = func(op string, _ *node) error {
+		if (op == "CREATE" || op == "LINK") && s.ops[op]%2 == 0 {
+			return &status.Error{Version: 4, Op: op, Code: status.Exist, Resent: true}
+		}
+		return nil
+	}
+	want := s.tree("from")
+	if err := s.run(t.Context(), 0, nil); err != nil {
+		t.Error(err)
+	}
+	compare(t, "with doubles", s.tree("to"), want)
+}
+
+func TestCanceled(t *testing.T) {
+	for _, after := range []int{1, 5, 20, 60} {
+		s := newServer()
+		forest(s)
+		ctx, cancel := context.WithCancel(t.Context())
+		calls := 0
+		s.before = func(string, file.Handle) error {
+			if calls++; calls == after {
+				cancel()
+			}
+			return nil
+		}
+		if err := s.run(ctx, 0, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("after %d calls: %v", after, err)
+		}
+		if s.inFlight != 0 {
+			t.Errorf("%d calls still under way", s.inFlight)
+		}
+	}
+}
+
+// TestManyTwins has many goroutines wait for each other's files.
+func TestManyTwins(t *testing.T) {
+	s := newServer()
+	s.plant(0o755, 0, "from/")
+	for i := range 20 {
+		s.plant(0o755, 0, fmt.Sprintf("from/%d/", i))
+	}
+	for i := range 60 {
+		s.plant(0o644, 0, fmt.Sprintf("from/%d/file%d:%d", i%20, i, 300*i))
+		n := s.at(fmt.Sprintf("from/%d/file%d", i%20, i))
+		for j := range 19 {
+			s.at(fmt.Sprintf("from/%d", (i+j+1)%20)).children[fmt.Sprintf("name%d-%d", i, j)] = n.handle
+		}
+		n.attr.Nlink = 20
+	}
+	want := s.tree("from")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := s.run(ctx, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "twins", s.tree("to"), want)
+}
+
+func TestNonzero(t *testing.T) {
+	data := make([]byte, 5*block)
+	data[0], data[block+7], data[4*block] = 1, 1, 1
+	for _, tt := range []struct {
+		offset uint64
+		data   []byte
+		want   string
+	}{
+		{0, data, "0+8192 16384+4096"},
+		{0, data[:2*block], "0+8192"},
+		{100, data[100:], "4096+4096 16384+4096"},
+		{4100, data[4100 : 4*block+1], "4100+4092 16384+1"},
+		{2 * block, data[2*block : 3*block], ""},
+		{0, nil, ""},
+	} {
+		var got []string
+		for _, p := range nonzero(tt.offset, tt.data) {
+			got = append(got, fmt.Sprintf("%d+%d", p.Offset, len(p.Data)))
+			if !bytes.Equal(p.Data, data[p.Offset:int(p.Offset)+len(p.Data)]) {
+				t.Errorf("%d: other data", p.Offset)
+			}
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%d, %d bytes: %q, want %q", tt.offset, len(tt.data), got, tt.want)
+		}
+	}
+}
