@@ -39,8 +39,9 @@ type fake struct {
 	message  uint32            // largest request and response
 	owner    map[string]uint32 // of directories that only their owner may search
 	state    fakeState
-	deaf     bool // answer nothing any more
-	calls    bool // call the client before each answer
+	mode     uint32 // of everything
+	deaf     bool   // answer nothing any more
+	calls    bool   // call the client before each answer
 
 	// fault is asked before each compound of a session, or of version 4.0, with its operations after SEQUENCE; the zero
 	// value does nothing.
@@ -70,7 +71,7 @@ func startFake(t *testing.T) *fake {
 		t.Fatal(err)
 	}
 	f := &fake{
-		t: t, minor: 1, listener: l, names: map[string]bool{}, files: map[string][]byte{}, maxOps: 16, slots: 4, message: 1 << 16,
+		t: t, minor: 1, listener: l, names: map[string]bool{}, files: map[string][]byte{}, maxOps: 16, slots: 4, message: 1 << 16, mode: 0o755,
 		fault: func([]uint32) fault { return fault{} },
 	}
 	f.forget()
@@ -237,6 +238,8 @@ type work struct {
 	size int // of the call
 	r    *reply
 	fh   string
+
+	saved string
 }
 
 // compound carries out one compound and returns its encoded results.

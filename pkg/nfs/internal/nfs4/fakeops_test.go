@@ -1,7 +1,10 @@
 package nfs4
 
 import (
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/xdr"
@@ -29,7 +32,15 @@ func (w *work) operation(op uint32) status.Code {
 		w.r.String(w.fh)
 		return status.OK
 	case opGetattr:
-		return w.getattr(decodeBitmap(w.d))
+		want := decodeBitmap(w.d)
+		w.r.op(op, status.OK)
+		w.describe(w.fh, want)
+		return status.OK
+	case opSaveFH:
+		w.saved = w.fh
+		return w.r.op(op, status.OK)
+	case opRename, opReaddir, opReadlink, opAccess, opCommit:
+		return w.names4(op)
 	}
 	return w.r.op(op, status.NotSupp)
 }
@@ -90,11 +101,15 @@ func (w *work) lookup(name string) status.Code {
 // handleOf is short enough for a handle.
 func handleOf(name string) string { return name[:min(len(name), maxHandle)] }
 
-func (w *work) getattr(want bitmap) status.Code {
-	want &= bits(attrType, attrSize, attrMode, attrOwner) | transferBits
-	content, regular := w.files[w.fh]
+// describe writes a fattr4 of what has a handle. A name that starts with "link" is a link.
+func (w *work) describe(fh string, want bitmap) {
+	want &= bits(attrType, attrSize, attrMode, attrOwner, attrFilehandle, attrSpaceAvail, attrSpaceFree, attrSpaceTotal) | transferBits
+	content, regular := w.files[fh]
 	kind := uint32(typeDirectory)
-	if regular {
+	switch {
+	case strings.HasPrefix(fh, "link"):
+		kind = typeLink
+	case regular:
 		kind = typeRegular
 	}
 	var values xdr.Encoder
@@ -104,24 +119,77 @@ func (w *work) getattr(want bitmap) status.Code {
 	}{
 		{attrType, func() { values.Uint32(kind) }},
 		{attrSize, func() { values.Uint64(uint64(len(content))) }},
+		{attrFilehandle, func() { values.String(fh) }},
 		{attrMaxRead, func() { values.Uint64(uint64(w.message) - messageOverhead) }},
 		{attrMaxWrite, func() { values.Uint64(uint64(w.message) - messageOverhead) }},
-		{attrMode, func() { values.Uint32(0o755) }},
-		{attrOwner, func() { values.String(strconv.Itoa(int(w.owner[w.fh]))) }},
+		{attrMode, func() { values.Uint32(w.mode) }},
+		{attrOwner, func() { values.String(strconv.Itoa(int(w.owner[fh]))) }},
+		{attrSpaceAvail, func() { values.Uint64(1) }},
+		{attrSpaceFree, func() { values.Uint64(2) }},
+		{attrSpaceTotal, func() { values.Uint64(3) }},
 	} {
 		if want&bits(v.attr) != 0 {
 			v.put()
 		}
 	}
-	w.r.op(opGetattr, status.OK)
 	want.encode(&w.r.Encoder)
 	w.r.Opaque(values.B)
+}
+
+// pageOfFake is how many entries a listing brings at once.
+const pageOfFake = 3
+
+// names4 is what else there is to do with names.
+func (w *work) names4(op uint32) status.Code {
+	switch op {
+	case opRename:
+		from, to := w.d.String(maxName), w.d.String(maxName)
+		if !w.names[from] {
+			return w.r.op(op, status.NoEnt)
+		}
+		if w.names[to] {
+			return w.r.op(op, status.Exist)
+		}
+		delete(w.names, from)
+		w.names[to] = true
+		w.did = append(w.did, "rename "+from+" "+to)
+		w.r.op(op, status.OK)
+		w.r.Fixed(make([]byte, 40))
+	case opReaddir:
+		from := int(w.d.Uint64())
+		w.d.Fixed(8 + 4 + 4)
+		want := decodeBitmap(w.d)
+		all := slices.Sorted(maps.Keys(w.names))
+		w.r.op(op, status.OK)
+		w.r.Fixed(make([]byte, 8))
+		end := min(from+pageOfFake, len(all))
+		for i := min(from, end); i < end; i++ {
+			w.r.Bool(true)
+			w.r.Uint64(uint64(i + 1))
+			w.r.String(all[i])
+			w.describe(handleOf(all[i]), want)
+		}
+		w.r.Bool(false)
+		w.r.Bool(end == len(all))
+	case opReadlink:
+		w.r.op(op, status.OK)
+		w.r.String("target of " + w.fh)
+	case opAccess:
+		want := w.d.Uint32()
+		w.r.op(op, status.OK)
+		w.r.Uint32(want)
+		w.r.Uint32(want &^ 1)
+	case opCommit:
+		w.d.Fixed(8 + 4)
+		w.r.op(op, status.OK)
+		w.r.Fixed(make([]byte, 8))
+	}
 	return status.OK
 }
 
 func (w *work) change(op uint32) status.Code {
-	if op == opCreate {
-		w.d.Uint32()
+	if op == opCreate && w.d.Uint32() == typeLink {
+		w.d.String(1 << 13)
 	}
 	name := w.d.String(maxName)
 	switch {
