@@ -40,6 +40,7 @@ func (l limits) files(opsEach int) int { return max(1, (int(l.ops)-fewestOps)/op
 type step struct {
 	ops     int                              // operations of one file, at most
 	content bool                             // goes over the wire
+	makes   bool                             // the files: when an answer was lost, any of them may be there
 	start   func(*compound)                  // before the first file, nil for nothing
 	build   func(*compound, *file.Copy)      // adds the operations of one file
 	read    func(*results, *file.Copy) error // takes their results
@@ -79,8 +80,9 @@ func (c *Client) batch(ctx context.Context, cred *rpc.Credential, files []*file.
 		if err != nil {
 			return done, err
 		}
-		for _, f := range some {
-			if err = s.read(r, f); err != nil {
+		n := 0
+		for ; n < len(some); n++ {
+			if err = s.read(r, some[n]); err != nil {
 				break
 			}
 			done++
@@ -88,6 +90,11 @@ func (c *Client) batch(ctx context.Context, cred *rpc.Credential, files []*file.
 		}
 		if err == nil {
 			continue
+		}
+		if s.makes && r.resent {
+			for _, f := range files[done : done+len(some)-n] {
+				f.Begun = true
+			}
 		}
 		if !status.Later(err) {
 			return done, err
@@ -192,7 +199,7 @@ func (c *Client) makeNew(ctx context.Context, cred *rpc.Credential, dir file.Han
 		}
 		return c.wrote(ctx, cred, r, f)
 	}
-	return c.batch(ctx, cred, files, step{ops: makeOps, content: true, start: start, build: build, read: read})
+	return c.batch(ctx, cred, files, step{ops: makeOps, content: true, makes: true, start: start, build: build, read: read})
 }
 
 // wrote takes the result of a WRITE of a file's whole content, and writes what was left of it.
