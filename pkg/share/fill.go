@@ -74,6 +74,7 @@ type origin struct {
 	bytes    int64  // what the volume must at least hold
 	volume   state
 	snapshot snapshotState
+	tarball  tarball
 }
 
 // origin looks at the source of a volume.
@@ -88,6 +89,12 @@ func (s *share) origin(ctx context.Context, source volume.Source) (o origin, err
 	id := source.Snapshot
 	if o.snapshot, err = s.lookAtSnapshot(ctx, id.Name); err != nil {
 		return o, err
+	}
+	if o.snapshot.found == noRecord && o.snapshot.tree == nil {
+		if o.tarball, err = s.findTarball(ctx, *id); err != nil || o.tarball.info != nil {
+			o.path = o.tarball.path
+			return o, err
+		}
 	}
 	if !o.snapshot.complete() || o.snapshot.record.ID(s.location) != *id {
 		return o, fmt.Errorf("%w: there is no snapshot %q of volume %q", volume.ErrNotFound, id.Name, id.Source)
@@ -105,7 +112,7 @@ func (s *share) unchanged(ctx context.Context, source volume.Source, was origin)
 	if source.Volume != nil {
 		return is.volume.stillHolds(was.volume, *source.Volume)
 	}
-	if !sameSnapshot(is.snapshot.record, was.snapshot.record) {
+	if !sameSnapshot(is.snapshot.record, was.snapshot.record) || !sameTarball(is.tarball, was.tarball) {
 		return fmt.Errorf("%w: snapshot %q was deleted while it was copied", volume.ErrNotFound, source.Snapshot.Name)
 	}
 	return nil
@@ -128,7 +135,7 @@ func (c *creation) copyDir(ctx context.Context) error {
 	if err := c.checkSource(); err != nil {
 		return err
 	}
-	t := transfer{share: c.share, kind: ofVolume, key: c.seen.key, from: c.origin.path, wanted: c.wanted, progress: c.progress}
+	t := transfer{share: c.share, kind: ofVolume, key: c.seen.key, from: c.origin.path, packed: c.origin.tarball.info != nil, wanted: c.wanted, progress: c.progress}
 	staged, err := t.run(ctx)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package share
 import (
 	"context"
 	"io/fs"
+	"time"
 )
 
 // FS is one share as this package sees it: pkg/nfs implements it over the network, pkg/share/memfs in memory, and
@@ -16,6 +17,7 @@ type FS interface {
 	Files
 	Attributes
 	Trees
+	Contents
 }
 
 // Directories makes, lists, moves and removes.
@@ -69,4 +71,20 @@ type Attributes interface {
 	Chown(ctx context.Context, name string, uid, gid int) error
 	// Space is the size and the free space of the share's file system in bytes; available is what we may use of it.
 	Space(ctx context.Context) (total, free, available uint64, err error)
+}
+
+// Contents makes what archives of trees hold.
+type Contents interface {
+	// ReadAt reads from a regular file into data, as much as there is; io.EOF where nothing is. It refuses what is not a
+	// regular file.
+	ReadAt(ctx context.Context, name string, data []byte, offset int64) (n int, err error)
+	// WriteAt writes into a regular file that is there, which becomes longer if need be, and is on stable storage when it
+	// returns.
+	WriteAt(ctx context.Context, name string, data []byte, offset int64) error
+	// Link gives a file another name; fs.ErrExist if the name is taken.
+	Link(ctx context.Context, oldName, newName string) error
+	// Mknod makes a FIFO, a socket or a device node; fs.ErrExist if the name is taken.
+	Mknod(ctx context.Context, name string, mode fs.FileMode, major, minor uint32) error
+	// Chtimes sets when something was read and changed last, of a link itself.
+	Chtimes(ctx context.Context, name string, accessed, modified time.Time) error
 }

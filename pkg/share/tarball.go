@@ -20,6 +20,14 @@ type tarball struct {
 	alone bool        // nothing else is in its directory
 }
 
+// sameTarball says whether nobody has replaced or changed a tarball. There may be none twice.
+func sameTarball(a, b tarball) bool {
+	if a.info == nil || b.info == nil {
+		return a.info == nil && b.info == nil
+	}
+	return a.path == b.path && a.info.Size() == b.info.Size() && a.info.ModTime().Equal(b.info.ModTime())
+}
+
 // findTarball looks for a snapshot of csi-driver-nfs. A directory of that name that belongs to a volume is none.
 func (s *share) findTarball(ctx context.Context, id volume.SnapshotID) (tarball, error) {
 	owner, err := s.reservedFor(ctx, volume.Dir(id.Name))

@@ -16,6 +16,8 @@ type transfer struct {
 	kind kind
 	key  string
 	from string // on the share
+	// packed says that from is a tarball of csi-driver-nfs and not a tree.
+	packed bool
 	// wanted says why the copy is of no use any more: its source or its record has gone. A copy from which things are
 	// removed meanwhile is made without them, so that only this tells a whole one from one of a source that was deleted.
 	wanted   func(ctx context.Context) error
@@ -64,7 +66,11 @@ func (t *transfer) copy(ctx context.Context, to string) error {
 	counting, enough := context.WithCancel(ctx)
 	go func() { defer close(counted); t.count(counting) }()
 	defer func() { enough(); <-counted }()
-	err := t.fs.CopyTree(ctx, t.from, to, func(files, bytes int64) {
+	fill := t.fs.CopyTree
+	if t.packed {
+		fill = t.unpack
+	}
+	err := fill(ctx, t.from, to, func(files, bytes int64) {
 		stalled.Reset(stallAfter)
 		t.progress.copied(files, bytes)
 	})

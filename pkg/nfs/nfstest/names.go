@@ -38,8 +38,9 @@ func (s *suite) every(name string) map[string]error {
 	_, readDir := s.fs.ReadDir(s.ctx, name)
 	_, readFile := s.fs.ReadFile(s.ctx, name, maxFile)
 	_, readlink := s.fs.Readlink(s.ctx, name)
+	_, readAt := s.fs.ReadAt(s.ctx, name, make([]byte, 1), 0)
 	return map[string]error{
-		"Lstat": lstat, "ReadDir": readDir, "ReadFile": readFile, "Readlink": readlink,
+		"Lstat": lstat, "ReadDir": readDir, "ReadFile": readFile, "Readlink": readlink, "ReadAt": readAt,
 		"Mkdir":       s.fs.Mkdir(s.ctx, name, 0o755, -1, -1),
 		"Symlink":     s.fs.Symlink(s.ctx, "x", name),
 		"CreateFile":  s.fs.CreateFile(s.ctx, name, nil, 0o644),

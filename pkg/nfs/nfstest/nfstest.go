@@ -77,6 +77,8 @@ type Special interface {
 	Mknod(ctx context.Context, name string, mode fs.FileMode, major, minor uint32) error
 	// Chtimes sets when something was read and changed last, of a link itself.
 	Chtimes(ctx context.Context, name string, accessed, modified time.Time) error
+	// ReadAt reads from a regular file as much as there is; io.EOF where nothing is.
+	ReadAt(ctx context.Context, name string, data []byte, offset int64) (n int, err error)
 	// WriteAt writes into a regular file that is there, which becomes longer if need be.
 	WriteAt(ctx context.Context, name string, data []byte, offset int64) error
 }
@@ -132,6 +134,7 @@ func Run(t *testing.T, open func(t *testing.T) FS, deviations ...Deviation) {
 		{"RemoveAllWide", (*suite).removeAllWide},
 		{"RemoveAllDeep", (*suite).removeAllDeep},
 		{"WriteAt", (*suite).writeAt},
+		{"ReadAt", (*suite).readAt},
 		{"Chtimes", (*suite).chtimes},
 		{"Link", (*suite).link},
 		{"CopyTree", (*suite).copyTree},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"syscall"
 	"time"
@@ -164,4 +165,26 @@ func (f *FS) WriteAt(ctx context.Context, name string, data []byte, offset int64
 		n.modified = time.Now()
 		return nil
 	})
+}
+
+// ReadAt reads a part of a file.
+func (f *FS) ReadAt(ctx context.Context, name string, data []byte, offset int64) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, err := f.find(ctx, name)
+	switch {
+	case err != nil:
+	case n.mode.IsDir():
+		err = syscall.EISDIR
+	case n.mode&fs.ModeSymlink != 0:
+		err = syscall.ELOOP
+	case !n.mode.IsRegular(), offset < 0:
+		err = fs.ErrInvalid
+	case offset >= int64(len(n.data)):
+		return 0, io.EOF
+	}
+	if err != nil {
+		return 0, pathError("read", name, err)
+	}
+	return copy(data, n.data[offset:]), nil
 }

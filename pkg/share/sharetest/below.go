@@ -3,6 +3,7 @@ package sharetest
 import (
 	"context"
 	"io/fs"
+	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share"
 )
@@ -75,4 +76,24 @@ func (b *below) Chown(ctx context.Context, name string, uid, gid int) error {
 
 func (b *below) Space(ctx context.Context) (total, free, available uint64, err error) {
 	return b.fs.Space(ctx)
+}
+
+func (b *below) ReadAt(ctx context.Context, name string, data []byte, offset int64) (int, error) {
+	return b.fs.ReadAt(ctx, b.in(name), data, offset)
+}
+
+func (b *below) WriteAt(ctx context.Context, name string, data []byte, offset int64) error {
+	return b.fs.WriteAt(ctx, b.in(name), data, offset)
+}
+
+func (b *below) Link(ctx context.Context, oldName, newName string) error {
+	return b.fs.Link(ctx, b.in(oldName), b.in(newName))
+}
+
+func (b *below) Mknod(ctx context.Context, name string, mode fs.FileMode, major, minor uint32) error {
+	return b.fs.Mknod(ctx, b.in(name), mode, major, minor)
+}
+
+func (b *below) Chtimes(ctx context.Context, name string, accessed, modified time.Time) error {
+	return b.fs.Chtimes(ctx, b.in(name), accessed, modified)
 }

@@ -3,6 +3,7 @@ package sharetest
 import (
 	"context"
 	"io/fs"
+	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share"
 )
@@ -98,4 +99,25 @@ func (h *Hooked) Chown(ctx context.Context, name string, uid, gid int) error {
 func (h *Hooked) Space(ctx context.Context) (total, free, available uint64, err error) {
 	err = h.call(ctx, "Space", ".", "", func() (err error) { total, free, available, err = h.FS.Space(ctx); return err })
 	return total, free, available, err
+}
+
+func (h *Hooked) ReadAt(ctx context.Context, name string, data []byte, offset int64) (n int, err error) {
+	err = h.call(ctx, "ReadAt", name, "", func() (err error) { n, err = h.FS.ReadAt(ctx, name, data, offset); return err })
+	return n, err
+}
+
+func (h *Hooked) WriteAt(ctx context.Context, name string, data []byte, offset int64) error {
+	return h.call(ctx, "WriteAt", name, "", func() error { return h.FS.WriteAt(ctx, name, data, offset) })
+}
+
+func (h *Hooked) Link(ctx context.Context, oldName, newName string) error {
+	return h.call(ctx, "Link", oldName, newName, func() error { return h.FS.Link(ctx, oldName, newName) })
+}
+
+func (h *Hooked) Mknod(ctx context.Context, name string, mode fs.FileMode, major, minor uint32) error {
+	return h.call(ctx, "Mknod", name, "", func() error { return h.FS.Mknod(ctx, name, mode, major, minor) })
+}
+
+func (h *Hooked) Chtimes(ctx context.Context, name string, accessed, modified time.Time) error {
+	return h.call(ctx, "Chtimes", name, "", func() error { return h.FS.Chtimes(ctx, name, accessed, modified) })
 }

@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) share.FS) {
 		{"CloneGoesOn", (*suite).cloneGoesOn},
 		{"DeleteUnfilled", (*suite).deleteUnfilled},
 		{"OldSnapshots", (*suite).oldSnapshots},
+		{"RestoreOldSnapshots", (*suite).restoreOldSnapshots},
 		{"Orphans", (*suite).orphans},
 		{"Expand", (*suite).expand},
 		{"Modify", (*suite).modify},
