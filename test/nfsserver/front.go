@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -117,7 +116,7 @@ func (f *Front) drop(nc net.Conn) {
 
 // serve looks at the first call, and relays what follows.
 func (f *Front) serve(nc net.Conn) {
-	call, err := receive(nc)
+	call, err := readRecord(nc)
 	if err != nil || f.Does == AnswerNobody {
 		_, _ = io.Copy(io.Discard, nc) // until the other end leaves
 		return
@@ -125,7 +124,7 @@ func (f *Front) serve(nc net.Conn) {
 	const flavorTLS = 7
 	if len(call) < 28 || binary.BigEndian.Uint32(call[24:]) != flavorTLS {
 		f.clear.Add(1)
-		f.relay(nc, mark(call))
+		f.relay(nc, Frame(call))
 		return
 	}
 	switch f.Does {
@@ -161,7 +160,7 @@ func (f *Front) startTLS(nc net.Conn, call []byte) {
 // watchClear counts the calls that a client without shame sends now.
 func (f *Front) watchClear(nc net.Conn) {
 	for {
-		if _, err := receive(nc); err != nil {
+		if _, err := readRecord(nc); err != nil {
 			return
 		}
 		f.clear.Add(1)
@@ -186,31 +185,6 @@ func (f *Front) relay(client net.Conn, first []byte) {
 	_, _ = io.Copy(server, client)
 }
 
-const (
-	last    = 1 << 31 // of the fragments of a record (RFC 5531 section 11)
-	longest = 1 << 20
-)
-
-// receive reads a call that comes in one fragment, as those of our client do.
-func receive(nc net.Conn) ([]byte, error) {
-	var head [4]byte
-	if _, err := io.ReadFull(nc, head[:]); err != nil {
-		return nil, err
-	}
-	n := binary.BigEndian.Uint32(head[:]) &^ last
-	if n > longest {
-		return nil, fmt.Errorf("a call of %d bytes", n)
-	}
-	call := make([]byte, n)
-	_, err := io.ReadFull(nc, call)
-	return call, err
-}
-
-// mark is a record as it goes over the network.
-func mark(record []byte) []byte {
-	return append(binary.BigEndian.AppendUint32(nil, last|uint32(len(record))), record...)
-}
-
 // reply answers a call with words, and text after the third of them; with a text, success follows.
 func reply(nc net.Conn, call []byte, text string, words ...uint32) {
 	b := append([]byte{}, call[:4]...)
@@ -221,5 +195,5 @@ func reply(nc net.Conn, call []byte, text string, words ...uint32) {
 	if text != "" {
 		b = binary.BigEndian.AppendUint32(append(b, text...), 0)
 	}
-	_, _ = nc.Write(mark(b)) // a client that has gone is its own business
+	_, _ = nc.Write(Frame(b)) // a client that has gone is its own business
 }
