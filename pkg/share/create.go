@@ -120,6 +120,9 @@ func (c *creation) run(ctx context.Context) error {
 	// No earlier call came further than to one of record and reservation, so that one goes if we fail for good.
 	c.dropRecord, c.dropLink = c.seen.found != noRecord, c.seen.ours()
 	if err := c.vacant(); err != nil {
+		if err := c.release(ctx); err != nil {
+			return err
+		}
 		return c.confirm(ctx, err)
 	}
 	if err := c.fits(); err != nil {
@@ -274,7 +277,10 @@ func (c *creation) reserve(ctx context.Context) error {
 	}
 	c.dropRecord = c.dropRecord || recorded == nil
 	c.dropLink = c.dropLink || linked == nil
-	return firstUnsure([]error{recorded, linked}, c.classify)
+	if err := firstUnsure([]error{recorded, linked}, c.classify); err != nil || !c.seen.ours() {
+		return err
+	}
+	return c.stillReserved(ctx)
 }
 
 // firstUnsure picks the error that tells most: one after which something may have happened wins over a definite one.

@@ -256,7 +256,7 @@ func (c *creation) confirmPlace(ctx context.Context) error {
 		func() error { gone = c.stillOurs(ctx); return nil },
 	)
 	if err == nil && errors.Is(gone, volume.ErrBusy) {
-		if err := c.discard(ctx, string(c.record.Dir), stagingName(ofVolume, c.seen.key)); err != nil {
+		if err := c.discard(ctx, string(c.record.Dir), c.seen.key); err != nil {
 			return err
 		}
 	}
@@ -332,23 +332,16 @@ func (d *deletion) stopPlacing(ctx context.Context, r volume.Record) error {
 	}
 	placed := staged == nil
 	if !placed {
-		name := r.Copy
+		name := stagingDir + "/" + r.Copy
 		r.Copy = ""
 		if err := d.rewrite(ctx, r); err != nil && !errors.Is(err, volume.ErrNotFound) {
 			return err
 		}
-		err := d.fs.Rename(ctx, stagingDir+"/"+name, trashDir+"/"+name)
-		placed = errors.Is(err, fs.ErrNotExist)
-		if placed {
-			if there, err := d.lstat(ctx, stagingDir+"/"+name); err != nil || there != nil {
-				d.layout.forget() // it is the trash that is missing
-				return fmt.Errorf("%w: moving the copy %q to the trash", volume.ErrUnavailable, name)
-			}
+		moved, err := d.moveToTrash(ctx, name, d.seen.key)
+		if err != nil {
+			return err
 		}
-		if err != nil && !placed {
-			return fmt.Errorf("moving the copy %q to the trash: %w", name, err)
-		}
-		d.purger.wake()
+		placed = !moved
 	}
 	if !placed {
 		d.seen.info = nil
@@ -379,7 +372,7 @@ func (c *creation) copyAgain(ctx context.Context) error {
 // it would say that the directory is filled.
 func (c *creation) undoFill(ctx context.Context) error {
 	if c.dropTree {
-		if err := c.discard(ctx, string(c.record.Dir), stagingName(ofVolume, c.seen.key)); err != nil {
+		if err := c.discard(ctx, string(c.record.Dir), c.seen.key); err != nil {
 			return err
 		}
 	}

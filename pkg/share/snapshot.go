@@ -104,7 +104,7 @@ func (s *share) deleteSnapshot(ctx context.Context, id volume.SnapshotID) error 
 		if !tree.IsDir() {
 			return fmt.Errorf("%w: %q on the share is %s and not a snapshot: somebody put it there; remove it", volume.ErrInvalid, snapshotPath(st.key), typeName(tree))
 		}
-		if err := s.discard(ctx, snapshotPath(st.key), stagingName(ofSnapshot, st.key)); err != nil {
+		if err := s.discard(ctx, snapshotPath(st.key), st.key); err != nil {
 			return err
 		}
 	}

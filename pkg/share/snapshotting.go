@@ -217,7 +217,7 @@ func (c *snapshotting) confirm(ctx context.Context) error {
 	if err != nil || there != nil {
 		return err
 	}
-	if err := c.discard(ctx, snapshotPath(c.seen.key), stagingName(ofSnapshot, c.seen.key)); err != nil {
+	if err := c.discard(ctx, snapshotPath(c.seen.key), c.seen.key); err != nil {
 		return err
 	}
 	return fmt.Errorf("%w: snapshot %q was deleted while it was made", volume.ErrBusy, c.record.Name)

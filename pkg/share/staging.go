@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
 // kind says of what staging holds a part.
@@ -46,7 +48,7 @@ func (s *share) clearStaging(ctx context.Context, k kind, key string) error {
 	}
 	for _, info := range infos {
 		if strings.HasPrefix(info.Name(), stagingPrefix(k, key)) {
-			if err := s.unstage(ctx, info); err != nil {
+			if err := s.unstage(ctx, info, key); err != nil {
 				return err
 			}
 		}
@@ -63,29 +65,37 @@ func (s *share) listStaging(ctx context.Context) ([]fs.FileInfo, error) {
 }
 
 // unstage removes what is in staging; a tree goes through the trash.
-func (s *share) unstage(ctx context.Context, info fs.FileInfo) error {
-	name := info.Name()
+func (s *share) unstage(ctx context.Context, info fs.FileInfo, key string) error {
+	name := stagingDir + "/" + info.Name()
 	if !info.IsDir() {
-		return s.remove(ctx, stagingDir+"/"+name)
+		return s.remove(ctx, name)
 	}
-	return s.discard(ctx, stagingDir+"/"+name, name)
+	return s.discard(ctx, name, key)
 }
 
-// discard moves a tree into the trash under a name that is nobody else's. That it has gone already is fine.
-func (s *share) discard(ctx context.Context, tree, name string) error {
-	err := s.fs.Rename(ctx, tree, trashDir+"/"+name)
+// discard moves a tree of what has the given key into the trash. That it has gone already is fine.
+func (s *share) discard(ctx context.Context, tree, key string) error {
+	_, err := s.moveToTrash(ctx, tree, key)
+	return err
+}
+
+// moveToTrash is discard, and says whether it was us who found the tree there.
+func (s *share) moveToTrash(ctx context.Context, tree, key string) (moved bool, err error) {
+	name := trashName(key, s.now())
+	err = s.fs.Rename(ctx, tree, trashDir+"/"+name)
 	if errors.Is(err, fs.ErrNotExist) {
 		info, looked := s.lstat(ctx, tree)
 		if looked != nil || info == nil {
-			return looked
+			return false, looked
 		}
 		s.layout.forget() // it is the trash that is missing
+		err = fmt.Errorf("%w: %w", volume.ErrUnavailable, err)
 	}
 	if err != nil {
-		return fmt.Errorf("moving %q to the trash: %w", tree, err)
+		return false, fmt.Errorf("moving %q to the trash: %w", tree, err)
 	}
 	s.purger.add(name)
-	return nil
+	return true, nil
 }
 
 // tidy clears orphans once, when the share is opened. What cannot be cleared is left to the next time.
@@ -113,7 +123,7 @@ func (s *share) clearOrphans(ctx context.Context) error {
 		}
 		there, err := s.lstat(ctx, record)
 		if err == nil && there == nil {
-			err = s.unstage(ctx, info)
+			err = s.unstage(ctx, info, key)
 		}
 		if err != nil {
 			return err

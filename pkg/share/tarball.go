@@ -82,5 +82,5 @@ func (s *share) deleteTarball(ctx context.Context, id volume.SnapshotID) error {
 	if err := s.layout.ensure(ctx, s.fs); err != nil {
 		return err
 	}
-	return s.discard(ctx, id.Name, stagingName(ofSnapshot, snapshotKey(id.Name)))
+	return s.discard(ctx, id.Name, snapshotKey(id.Name))
 }

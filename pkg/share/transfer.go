@@ -100,7 +100,7 @@ func (t *transfer) explain(ctx context.Context, err error) error {
 func (t *transfer) abandon(ctx context.Context, staged string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	if err := t.discard(ctx, stagingDir+"/"+staged, staged); err != nil {
+	if err := t.discard(ctx, stagingDir+"/"+staged, t.key); err != nil {
 		t.log.Debug("leaving a copy that failed to the next try", "location", t.location.String(), "staged", staged, "err", err)
 	}
 }

@@ -1,0 +1,62 @@
+package share
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// staleAfter is how old a reservation without a record must be to count as left behind. Record and reservation are written
+// together, so this is long after whoever wrote the one and not the other has come back or given up.
+const staleAfter = 15 * time.Minute
+
+// release takes away a reservation that stands in the way and is provably nobody's: a crash left it without a record, and
+// the volume never came back, or came back with another directory. errChanged: it has gone, look again.
+//
+// Its volume may come back just now: it writes its record and then looks whether the reservation is still there, see
+// stillReserved. We take the reservation away and then look for the record. So one of the two sees the other.
+func (c *creation) release(ctx context.Context) error {
+	if !c.seen.others() || c.seen.info != nil {
+		return nil
+	}
+	link := linkPath(c.record.Dir)
+	info, err := c.lstat(ctx, link)
+	if err != nil || info == nil || c.now().Sub(info.ModTime()) < staleAfter {
+		return err
+	}
+	if used, err := c.reservationUsed(ctx); err != nil || used {
+		return err
+	}
+	if err := c.remove(ctx, link); err != nil {
+		return err
+	}
+	used, err := c.reservationUsed(ctx)
+	if err == nil && used {
+		_, err = c.reserveFor(ctx, c.seen.owner, c.record.Dir)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: giving directory %q back to volume %q: %w", volume.ErrUnavailable, c.record.Dir, c.seen.owner, err)
+	}
+	c.log.Info("took away a reservation that a crash had left", "location", c.location.String(), "directory", string(c.record.Dir), "volume", c.seen.owner)
+	return errChanged
+}
+
+// reservationUsed says whether the volume that a directory is reserved for may want it. One that is archived wants the
+// directory it is archived to, which its record does not say.
+func (c *creation) reservationUsed(ctx context.Context) (bool, error) {
+	r, found, err := c.readRecord(ctx, c.seen.owner)
+	elsewhere := found == whole && r.Dir != c.record.Dir && !strings.HasPrefix(string(c.record.Dir), volume.ArchivePrefix)
+	return found != noRecord && !elsewhere, err
+}
+
+// stillReserved looks whether a reservation that an earlier call left is still there, now that its record is.
+func (c *creation) stillReserved(ctx context.Context) error {
+	owner, err := c.reservedFor(ctx, c.record.Dir)
+	if err == nil && owner != c.seen.key {
+		err = errChanged
+	}
+	return err
+}
