@@ -139,10 +139,10 @@ func (w *walker) find(ctx context.Context, d *directory) error {
 	})
 }
 
-// list reads the page at d.from. One without entries is followed by the next one: some servers return such where much
-// was removed.
+// list reads the page at d.from. One without entries is followed by the next one, after a pause: some servers return such
+// where much was removed. A place that the server does not know any more is given up for the start.
 func (w *walker) list(ctx context.Context, d *directory) (page file.Page, err error) {
-	for d.lost <= again {
+	for empty := 0; empty <= again && d.lost <= again; {
 		err = w.as(ctx, d, func(cred *rpc.Credential) (err error) {
 			page, err = w.client.ReadPage(ctx, cred, d.handle, d.from)
 			return err
@@ -150,12 +150,16 @@ func (w *walker) list(ctx context.Context, d *directory) (page file.Page, err er
 		switch {
 		case status.Is(err, status.BadCookie, status.NotSame):
 			d.from = file.Cookie{}
+			d.lost++
 		case err != nil || len(page.Entries) > 0 || page.EOF:
 			return page, err
 		default:
 			d.from, err = page.Cookie, errNoEnd
+			empty++
+			if over := rpc.Sleep(ctx, rpc.Pause(empty)); over != nil {
+				return page, over
+			}
 		}
-		d.lost++
 	}
 	return page, err
 }

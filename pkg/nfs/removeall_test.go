@@ -26,10 +26,11 @@ type grove struct {
 
 	mu       sync.Mutex
 	nodes    map[string]*node
-	squash   bool   // root is nobody
-	refill   string // this directory gets a new file whenever one is removed from it
-	stays    string // a name that has this in it cannot be removed
-	readOnly bool
+	squash   bool          // root is nobody
+	refill   string        // this directory gets a new file whenever one is removed from it
+	stays    string        // a name that has this in it cannot be removed
+	readOnly bool          // nothing can be changed below the top
+	vague    int           // so many more listings are empty and not the last page, or of a place that is not known
 	noAttr   bool          // listings do not describe entries
 	pause    time.Duration // of each call
 	parent   []uint32      // uids that worked in the tree's parent
@@ -122,6 +123,12 @@ func (g *grove) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Han
 	n, err := g.open(cred, dir)
 	if err != nil {
 		return file.Page{}, err
+	}
+	if g.vague > 0 {
+		if g.vague--; g.vague%2 == 0 || from == (file.Cookie{}) {
+			return file.Page{}, nil
+		}
+		return file.Page{}, fail("READDIR", status.BadCookie)
 	}
 	page := file.Page{EOF: true}
 	names := slices.Sorted(maps.Keys(n.children))
@@ -340,6 +347,17 @@ func TestRemoveAllBusy(t *testing.T) {
 		g.stays = ""
 		if err := g.fs(0).RemoveAll(t.Context(), "t", nil); err != nil || len(g.nodes) != 2 {
 			t.Errorf("in the end: %v, %d left", err, len(g.nodes))
+		}
+	}
+}
+
+// TestRemoveAllVague: a server that loses its place in a listing is asked again, though not for ever.
+func TestRemoveAllVague(t *testing.T) {
+	for vague, want := range map[int]error{5: nil, 1000: syscall.EIO} {
+		g := &grove{vague: vague, stays: ".nfs"}
+		g.plant(0, 0o755, "t/", "t/a", "t/b", "t/c")
+		if err := g.fs(0).RemoveAll(t.Context(), "t", nil); !errors.Is(err, want) || want == nil && len(g.nodes) != 1 {
+			t.Errorf("after %d vague answers: %v", vague, err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -77,7 +78,18 @@ func (s *suite) removeAllWide() {
 	for i := range 40 {
 		s.write(s.in("tree", names[i], "file"), "x")
 	}
-	s.must(s.fs.RemoveAll(s.ctx, s.in("tree"), nil))
+	var told int64
+	var inside atomic.Bool
+	s.must(s.fs.RemoveAll(s.ctx, s.in("tree"), func(files, _ int64) {
+		if !inside.CompareAndSwap(false, true) || files < told {
+			s.Errorf("told of %d files after %d, or twice at once", files, told)
+		}
+		told = files
+		inside.Store(false)
+	}))
+	if want := int64(len(names) + 40 + 1); told != want {
+		s.Errorf("told of %d files, want %d", told, want)
+	}
 	s.gone(s.in("tree"))
 }
 
