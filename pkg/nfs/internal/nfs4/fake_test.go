@@ -43,6 +43,8 @@ type fake struct {
 	deaf     bool   // answer nothing any more
 	calls    bool   // call the client before each answer
 
+	// answers to operations that the fake does not have
+	answers map[uint32]func(w *work) status.Code
 	// fault is asked before each compound of a session, or of version 4.0, with its operations after SEQUENCE; the zero
 	// value does nothing.
 	fault func(ops []uint32) fault

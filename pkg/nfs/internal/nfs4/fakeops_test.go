@@ -42,6 +42,9 @@ func (w *work) operation(op uint32) status.Code {
 	case opRename, opReaddir, opReadlink, opAccess, opCommit:
 		return w.names4(op)
 	}
+	if answer := w.answers[op]; answer != nil {
+		return answer(w)
+	}
 	return w.r.op(op, status.NotSupp)
 }
 
