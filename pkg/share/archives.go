@@ -99,11 +99,16 @@ func (s *share) readArchive(ctx context.Context, file string) (r archiveRecord, 
 	if err != nil {
 		return r, false, fmt.Errorf("reading the record of an archive: %w", err)
 	}
+	r, ok = parseArchive(data)
+	return r, ok && archiveFile(r.Dir) == file, nil
+}
+
+func parseArchive(data []byte) (r archiveRecord, ok bool) {
 	if json.Unmarshal(data, &r) != nil || r.Version != archiveVersion || r.Archived.IsZero() {
-		return r, false, nil
+		return r, false
 	}
 	dir, err := volume.ParseDir(string(r.Dir))
-	return r, err == nil && dir == r.Dir && archiveFile(dir) == file, nil
+	return r, err == nil && dir == r.Dir
 }
 
 // archives reads all records, by their files' names.

@@ -268,24 +268,17 @@ const (
 
 // report logs now and then how far removing has come, until the returned function is called.
 func (p *purger) report() (end func()) {
-	began := time.Now()
-	files, bytes := p.share.ledger.sum()
+	log := p.sums()
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	told := false
-	tell := func(text string) {
-		f, b := p.share.ledger.sum()
-		left, _ := p.waiting()
-		p.share.log.Info(text, "location", p.share.location.String(), "volumes left", left,
-			"files", f-files, "bytes", b-bytes, "duration", time.Since(began).Round(time.Millisecond))
-	}
 	wg.Go(func() {
 		timer := time.NewTimer(firstReport)
 		defer timer.Stop()
 		for {
 			select {
 			case <-timer.C:
-				tell("removing deleted volumes")
+				log().Info("removing deleted volumes")
 				told = true
 				timer.Reset(nextReports)
 			case <-done:
@@ -297,8 +290,20 @@ func (p *purger) report() (end func()) {
 		close(done)
 		wg.Wait()
 		if told {
-			tell("removed deleted volumes")
+			log().Info("removed deleted volumes")
 		}
+	}
+}
+
+// sums makes loggers that tell what has been done since.
+func (p *purger) sums() func() *slog.Logger {
+	began := time.Now()
+	files, bytes := p.share.ledger.sum()
+	return func() *slog.Logger {
+		f, b := p.share.ledger.sum()
+		left, _ := p.waiting()
+		return p.share.log.With("location", p.share.location.String(), "volumes left", left,
+			"files", f-files, "bytes", b-bytes, "duration", time.Since(began).Round(time.Millisecond))
 	}
 }
 
