@@ -35,14 +35,7 @@ func TestCopyLives(t *testing.T) {
 				life: life{world: &world{T: t, fs: memfs.New()}, random: rand.New(rand.NewPCG(seed, 1)), volumes: map[string]volume.Volume{}},
 				data: map[string]texts{}, snapshots: map[string]volume.Snapshot{}, frozen: map[string]texts{},
 			}
-			l.restart()
-			for range 60 {
-				l.step()
-				l.check()
-			}
-			l.must(l.process.Close())
-			l.emptied()
-			l.check()
+			l.through(l.step, l.check)
 		})
 	}
 }

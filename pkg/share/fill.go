@@ -12,12 +12,11 @@ import (
 
 // fill makes a volume that r wants filled from a source. The copying goes on beside calls, as that of a snapshot does.
 func (m *Manager) fill(ctx context.Context, r volume.Request, id volume.ID) (volume.Volume, error) {
-	op, from := "clone", volume.Location{}
-	switch {
-	case r.Source.Snapshot != nil:
-		op, from = "restore", r.Source.Snapshot.Location
-	default:
-		from = r.Source.Volume.Location
+	op, from := "restore", volume.Location{}
+	if r.Source.Snapshot != nil {
+		from = r.Source.Snapshot.Location
+	} else {
+		op, from = "clone", r.Source.Volume.Location
 	}
 	if from != id.Location {
 		return volume.Volume{}, fmt.Errorf("%w: the source is on %s and the volume would be on %s: a copy stays on its share, so use a class with that server and share",
@@ -66,67 +65,6 @@ func (s *share) filled(ctx context.Context, r volume.Record) (bool, error) {
 		func() (err error) { dir, err = s.lstat(ctx, string(r.Dir)); return err },
 	)
 	return staged == nil && dir != nil && dir.IsDir(), err
-}
-
-// origin is the source of a volume as it was when the volume was begun.
-type origin struct {
-	path     string // of its tree, on the share
-	bytes    int64  // what the volume must at least hold
-	volume   state
-	snapshot snapshotState
-	tarball  tarball
-}
-
-// origin looks at the source of a volume.
-func (s *share) origin(ctx context.Context, source volume.Source) (o origin, err error) {
-	if id := source.Volume; id != nil {
-		if o.volume, err = s.look(ctx, id.Name(), id.Dir); err != nil {
-			return o, err
-		}
-		o.path, o.bytes = string(id.Dir), o.volume.record.CapacityBytes
-		return o, o.volume.holds(*id)
-	}
-	id := source.Snapshot
-	if o.snapshot, err = s.lookAtSnapshot(ctx, id.Name); err != nil {
-		return o, err
-	}
-	if o.snapshot.found == noRecord && o.snapshot.tree == nil {
-		if o.tarball, err = s.findTarball(ctx, *id); err != nil || o.tarball.info != nil {
-			o.path = o.tarball.path
-			return o, err
-		}
-	}
-	if !o.snapshot.complete() || o.snapshot.record.ID(s.location) != *id {
-		return o, fmt.Errorf("%w: there is no snapshot %q of volume %q", volume.ErrNotFound, id.Name, id.Source)
-	}
-	o.path, o.bytes = snapshotPath(o.snapshot.key), o.snapshot.record.SizeBytes
-	return o, nil
-}
-
-// unchanged says why the source is no more what it was.
-func (s *share) unchanged(ctx context.Context, source volume.Source, was origin) error {
-	is, err := s.origin(ctx, source)
-	if err != nil {
-		return err
-	}
-	if source.Volume != nil {
-		return is.volume.stillHolds(was.volume, *source.Volume)
-	}
-	if !sameSnapshot(is.snapshot.record, was.snapshot.record) || !sameTarball(is.tarball, was.tarball) {
-		return fmt.Errorf("%w: snapshot %q was deleted while it was copied", volume.ErrNotFound, source.Snapshot.Name)
-	}
-	return nil
-}
-
-// handle is what a record says of a source.
-func handle(s *volume.Source) string {
-	switch {
-	case s == nil:
-		return ""
-	case s.Snapshot != nil:
-		return s.Snapshot.String()
-	}
-	return s.Volume.String()
 }
 
 // copyDir makes the volume's directory of its source: a copy in staging, its name in the record, the move into place. A
@@ -296,61 +234,6 @@ func (c *creation) resumeFilled(ctx context.Context) error {
 	return nil
 }
 
-// stopFilling ends the filling of a volume that is to be deleted, and finds out whether what has its directory's name is
-// the volume's: it is once the copy that the record names has left staging for it. Moving the copy to the trash decides
-// between us and a process that still makes the volume: only one of the two finds it there.
-func (d *deletion) stopFilling(ctx context.Context) error {
-	r := d.seen.record
-	for range creationAttempts {
-		if r.Source == "" {
-			return nil
-		}
-		if r.Copy != "" {
-			return d.stopPlacing(ctx, r)
-		}
-		if err := d.clearStaging(ctx, ofVolume, d.seen.key); err != nil {
-			return err
-		}
-		again, found, err := d.readRecord(ctx, d.seen.key)
-		if err != nil {
-			return err
-		}
-		if found != whole || again.Copy == "" {
-			d.seen.info = nil // whatever it is, it is not the volume's
-			return nil
-		}
-		r = again
-	}
-	return fmt.Errorf("%w: somebody else keeps making volume %q", volume.ErrBusy, r.Name)
-}
-
-// stopPlacing takes the copy that the record names away, unless it has become the directory already.
-func (d *deletion) stopPlacing(ctx context.Context, r volume.Record) error {
-	staged, err := d.lstat(ctx, stagingDir+"/"+r.Copy)
-	if err != nil {
-		return err
-	}
-	placed := staged == nil
-	if !placed {
-		name := stagingDir + "/" + r.Copy
-		r.Copy = ""
-		if err := d.rewrite(ctx, r); err != nil && !errors.Is(err, volume.ErrNotFound) {
-			return err
-		}
-		moved, err := d.moveToTrash(ctx, name, d.seen.key)
-		if err != nil {
-			return err
-		}
-		placed = !moved
-	}
-	if !placed {
-		d.seen.info = nil
-		return nil
-	}
-	d.seen.info, err = d.lstat(ctx, string(d.id.Dir))
-	return err
-}
-
 // copyAgain fills a directory that somebody took away, or finds that the copy has just come into its place. Until there
 // is a new copy the record must not say that there is one.
 func (c *creation) copyAgain(ctx context.Context) error {
@@ -366,21 +249,4 @@ func (c *creation) copyAgain(ctx context.Context) error {
 		return c.overtaken(err)
 	}
 	return c.copyDir(ctx)
-}
-
-// undoFill takes back what a volume with a source has come to. The record goes first: without the copy that it names
-// it would say that the directory is filled.
-func (c *creation) undoFill(ctx context.Context) error {
-	if c.dropTree {
-		if err := c.discard(ctx, string(c.record.Dir), c.seen.key); err != nil {
-			return err
-		}
-	}
-	if !c.dropRecord {
-		return nil
-	}
-	if err := c.remove(ctx, recordPath(c.seen.key)); err != nil {
-		return err
-	}
-	return c.clearStaging(ctx, ofVolume, c.seen.key)
 }

@@ -272,16 +272,22 @@ func TestLives(t *testing.T) {
 				world: &world{T: t, fs: memfs.New()}, random: rand.New(rand.NewPCG(seed, 0)),
 				volumes: map[string]volume.Volume{}, texts: map[string]bool{},
 			}
-			l.restart()
-			for range 60 {
-				l.step()
-				l.check()
-			}
-			l.must(l.process.Close())
-			l.emptied()
-			l.check()
+			l.through(l.step, l.check)
 		})
 	}
+}
+
+// through takes many steps and checks after each of them.
+func (l *life) through(step, check func()) {
+	l.Helper()
+	l.restart()
+	for range 60 {
+		step()
+		check()
+	}
+	l.must(l.process.Close())
+	l.emptied()
+	check()
 }
 
 // restart begins with a new process whose calls fail at random while it says so.

@@ -150,13 +150,8 @@ func (f *FS) Chtimes(ctx context.Context, name string, accessed, modified time.T
 // WriteAt writes into a file that is there.
 func (f *FS) WriteAt(ctx context.Context, name string, data []byte, offset int64) error {
 	return f.change(ctx, "write", name, func(n *node) error {
-		switch {
-		case n.mode.IsDir():
-			return syscall.EISDIR
-		case n.mode&fs.ModeSymlink != 0:
-			return syscall.ELOOP
-		case !n.mode.IsRegular(), offset < 0:
-			return fs.ErrInvalid
+		if err := n.regularAt(offset); err != nil {
+			return err
 		}
 		if end := int(offset) + len(data); end > len(n.data) {
 			n.data = append(n.data, make([]byte, end-len(n.data))...)
@@ -172,19 +167,27 @@ func (f *FS) ReadAt(ctx context.Context, name string, data []byte, offset int64)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n, err := f.find(ctx, name)
-	switch {
-	case err != nil:
-	case n.mode.IsDir():
-		err = syscall.EISDIR
-	case n.mode&fs.ModeSymlink != 0:
-		err = syscall.ELOOP
-	case !n.mode.IsRegular(), offset < 0:
-		err = fs.ErrInvalid
-	case offset >= int64(len(n.data)):
-		return 0, io.EOF
+	if err == nil {
+		err = n.regularAt(offset)
 	}
 	if err != nil {
 		return 0, pathError("read", name, err)
 	}
+	if offset >= int64(len(n.data)) {
+		return 0, io.EOF
+	}
 	return copy(data, n.data[offset:]), nil
+}
+
+// regularAt refuses what has no content, and an offset that nothing has.
+func (n *node) regularAt(offset int64) error {
+	switch {
+	case n.mode.IsDir():
+		return syscall.EISDIR
+	case n.mode&fs.ModeSymlink != 0:
+		return syscall.ELOOP
+	case !n.mode.IsRegular(), offset < 0:
+		return fs.ErrInvalid
+	}
+	return nil
 }

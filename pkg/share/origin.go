@@ -1,0 +1,69 @@
+package share
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// origin is the source of a volume as it was when the volume was begun.
+type origin struct {
+	path     string // of its tree, on the share
+	bytes    int64  // what the volume must at least hold
+	volume   state
+	snapshot snapshotState
+	tarball  tarball
+}
+
+// origin looks at the source of a volume.
+func (s *share) origin(ctx context.Context, source volume.Source) (o origin, err error) {
+	if id := source.Volume; id != nil {
+		if o.volume, err = s.look(ctx, id.Name(), id.Dir); err != nil {
+			return o, err
+		}
+		o.path, o.bytes = string(id.Dir), o.volume.record.CapacityBytes
+		return o, o.volume.holds(*id)
+	}
+	id := source.Snapshot
+	if o.snapshot, err = s.lookAtSnapshot(ctx, id.Name); err != nil {
+		return o, err
+	}
+	if o.snapshot.found == noRecord && o.snapshot.tree == nil {
+		if o.tarball, err = s.findTarball(ctx, *id); err != nil || o.tarball.info != nil {
+			o.path = o.tarball.path
+			return o, err
+		}
+	}
+	if !o.snapshot.complete() || o.snapshot.record.ID(s.location) != *id {
+		return o, fmt.Errorf("%w: there is no snapshot %q of volume %q", volume.ErrNotFound, id.Name, id.Source)
+	}
+	o.path, o.bytes = snapshotPath(o.snapshot.key), o.snapshot.record.SizeBytes
+	return o, nil
+}
+
+// unchanged says why the source is no more what it was.
+func (s *share) unchanged(ctx context.Context, source volume.Source, was origin) error {
+	is, err := s.origin(ctx, source)
+	if err != nil {
+		return err
+	}
+	if source.Volume != nil {
+		return is.volume.stillHolds(was.volume, *source.Volume)
+	}
+	if !sameSnapshot(is.snapshot.record, was.snapshot.record) || !sameTarball(is.tarball, was.tarball) {
+		return fmt.Errorf("%w: snapshot %q was deleted while it was copied", volume.ErrNotFound, source.Snapshot.Name)
+	}
+	return nil
+}
+
+// handle is what a record says of a source.
+func handle(s *volume.Source) string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Snapshot != nil:
+		return s.Snapshot.String()
+	}
+	return s.Volume.String()
+}
