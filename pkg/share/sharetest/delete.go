@@ -2,7 +2,9 @@ package sharetest
 
 import (
 	"path"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
@@ -110,6 +112,59 @@ func (s *suite) archiveLongNames() {
 	s.content("archived-ns/"+long[:252]+"-b/file", "b")
 	s.content(first+"/b/file", "a")
 	s.content(first+"/b-b/file", "b")
+}
+
+// archivesExpire: archives are listed, and go when they are due, if they are still what was archived.
+func (s *suite) archivesExpire() {
+	for name, retention := range map[string]string{"hour": "1h", "replaced": "1h", "day": "24h", "kept": "0"} {
+		s.drop(s.filled(name, parameters{
+			volume.ParamOnDelete: "archive", volume.ParamSubDir: "ns/" + name, volume.ParamArchiveRetention: retention,
+		}).ID)
+	}
+	s.must(s.fs.Rename(s.ctx, "archived-ns/replaced", "mine"))
+	s.mkdir("archived-ns/replaced")
+	s.write("archived-ns/replaced/file", "new")
+	s.archived("day 24h0m0s", "hour 1h0m0s", "kept")
+	for range 2 {
+		s.ahead += 2 * time.Hour
+		s.start()
+		s.must(s.Visit(s.ctx, here, nil))
+		s.purged()
+		s.archived("day 24h0m0s", "kept")
+	}
+	s.content("archived-ns/replaced/file", "new")
+	s.content("mine/file", "replaced")
+	s.content("archived-ns/day/file", "day")
+	s.ahead += 24 * time.Hour
+	s.start()
+	s.must(s.Visit(s.ctx, here, nil))
+	s.purged()
+	s.archived("kept")
+	if got := s.names("archived-ns"); !slices.Equal(got, []string{"kept", "replaced"}) {
+		s.Errorf("left are %q", got)
+	}
+	s.holds()
+}
+
+// archived checks which archives of this share are listed, each as "volume retention".
+func (s *suite) archived(want ...string) {
+	s.Helper()
+	all, err := s.Archives(s.ctx, here)
+	s.must(err)
+	var got []string
+	for _, a := range all {
+		text := a.Volume
+		if !a.Expires.IsZero() {
+			text += " " + a.Expires.Sub(a.Archived).String()
+		}
+		if a.Dir != volume.Dir("archived-ns/"+a.Volume) || !a.Archived.Equal(now) {
+			s.Errorf("listed is %+v", a)
+		}
+		got = append(got, text)
+	}
+	if !slices.Equal(got, want) {
+		s.Errorf("archives are %q, want %q", got, want)
+	}
 }
 
 // deleteWithoutRecord deletes volumes of predecessors.

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) share.FS) {
 		{"ArchiveReplacesNothing", (*suite).archiveReplacesNothing},
 		{"ArchiveOutsideVolumes", (*suite).archiveOutsideVolumes},
 		{"ArchiveLongNames", (*suite).archiveLongNames},
+		{"ArchivesExpire", (*suite).archivesExpire},
 		{"DeleteWithoutRecord", (*suite).deleteWithoutRecord},
 		{"DeleteRefuses", (*suite).deleteRefuses},
 		{"DeleteLeavesOthers", (*suite).deleteLeavesOthers},

@@ -37,6 +37,7 @@ type suite struct {
 	fs     share.FS
 	shares map[volume.Location]share.FS
 	open   func(t *testing.T) share.FS
+	ahead  time.Duration // how much later than now it is
 }
 
 func newSuite(t *testing.T, open func(t *testing.T) share.FS) *suite {
@@ -59,9 +60,11 @@ func (s *suite) start() {
 			return s.shares[l], nopCloser{}, nil
 		},
 		Locations: []volume.Location{here},
-		Now:       func() time.Time { return now },
+		Now:       later(s.ahead),
 	})
 }
+
+func later(d time.Duration) func() time.Time { return func() time.Time { return now.Add(d) } }
 
 type nopCloser struct{}
 
