@@ -137,7 +137,26 @@ func registered(r prometheus.Registerer) (metrics.Metrics, error) {
 }
 
 // logger is the library's: what it tells at level 0 repeats what the calls log, so it is three levels quieter.
-func (k *Controller) logger() klog.Logger { return logr.FromSlogHandler(k.config.Log.Handler()).V(3) }
+func (k *Controller) logger() klog.Logger {
+	return logr.FromSlogHandler(onceTold{k.config.Log.Handler()}).V(3)
+}
+
+// onceTold drops the library's line of a failed deletion, which the call's own line has told.
+type onceTold struct{ slog.Handler }
+
+// Handle passes on a record that says something new.
+func (h onceTold) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "Volume deletion failed" {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs keeps dropping.
+func (h onceTold) WithAttrs(a []slog.Attr) slog.Handler { return onceTold{h.Handler.WithAttrs(a)} }
+
+// WithGroup keeps dropping.
+func (h onceTold) WithGroup(name string) slog.Handler { return onceTold{h.Handler.WithGroup(name)} }
 
 // Run works until ctx ends or leadership is lost ([ErrLeadershipLost]), lets running calls end, gives the lease back and
 // returns. It can be called once.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -210,7 +212,8 @@ func TestFailedDeleteIsAnEventAndIsRetried(t *testing.T) {
 		return nil
 	}}
 	c := newCluster(newClass("nfs", testDriver))
-	run(t, c, driver)
+	var log logged
+	run(t, c, driver, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	c.claim(t, newClaim("data", "nfs", testDriver))
 	c.released(t, "pvc-uid-data")
 	if message := c.event(t, "", "pvc-uid-data", "VolumeFailedDelete"); message != "the export is squashed: add no_root_squash" {
@@ -221,6 +224,27 @@ func TestFailedDeleteIsAnEventAndIsRetried(t *testing.T) {
 	}
 	close(looked)
 	c.gone(t, "pvc-uid-data")
+	if text := log.String(); strings.Contains(text, "squashed") || !strings.Contains(text, "provisioning") {
+		t.Errorf("the failed call's own line is repeated: %s", text)
+	}
+}
+
+// logged is a log that many goroutines write.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func TestRetainedVolumeIsKept(t *testing.T) {
