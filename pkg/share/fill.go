@@ -12,12 +12,7 @@ import (
 
 // fill makes a volume that r wants filled from a source. The copying goes on beside calls, as that of a snapshot does.
 func (m *Manager) fill(ctx context.Context, r volume.Request, id volume.ID) (volume.Volume, error) {
-	op, from := "restore", volume.Location{}
-	if r.Source.Snapshot != nil {
-		from = r.Source.Snapshot.Location
-	} else {
-		op, from = "clone", r.Source.Volume.Location
-	}
+	op, from := opAndLocation(*r.Source)
 	if from != id.Location {
 		return volume.Volume{}, fmt.Errorf("%w: the source is on %s and the volume would be on %s: a copy stays on its share, so use a class with that server and share",
 			volume.ErrInvalid, from, id.Location)
@@ -30,6 +25,14 @@ func (m *Manager) fill(ctx context.Context, r volume.Request, id volume.ID) (vol
 			return made.volume, err
 		}
 	}
+}
+
+// opAndLocation says how filling from a source is called, and where the source is.
+func opAndLocation(s volume.Source) (op string, l volume.Location) {
+	if s.Snapshot != nil {
+		return "restore", s.Snapshot.Location
+	}
+	return "clone", s.Volume.Location
 }
 
 func (m *Manager) filled(ctx context.Context, r volume.Request, id volume.ID, p *progress) (made, error) {

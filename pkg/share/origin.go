@@ -23,7 +23,7 @@ func (s *share) origin(ctx context.Context, source volume.Source) (o origin, err
 			return o, err
 		}
 		o.path, o.bytes = string(id.Dir), o.volume.record.CapacityBytes
-		return o, o.volume.holds(*id)
+		return o, s.copyable(ctx, o.volume, *id)
 	}
 	id := source.Snapshot
 	if o.snapshot, err = s.lookAtSnapshot(ctx, id.Name); err != nil {
@@ -40,6 +40,26 @@ func (s *share) origin(ctx context.Context, source volume.Source) (o origin, err
 	}
 	o.path, o.bytes = snapshotPath(o.snapshot.key), o.snapshot.record.SizeBytes
 	return o, nil
+}
+
+// copyable says why there is no volume with handle id that may be copied. One that no record confirms must not have other
+// volumes in it, nor be inside one: a copy would hand on what is theirs.
+func (s *share) copyable(ctx context.Context, st state, id volume.ID) error {
+	if err := st.holds(id); err != nil || st.found == whole {
+		return err
+	}
+	if st.above != "" {
+		return fmt.Errorf("%w: directory %q is inside that of volume %q: nothing is copied", volume.ErrInvalid, id.Dir, st.above)
+	}
+	var owner string
+	err := together(
+		func() (err error) { owner, err = s.below(ctx, st.key, id.Dir); return err },
+		func() error { return s.notShare(ctx, id.Dir) },
+	)
+	if err == nil && owner != "" {
+		err = fmt.Errorf("%w: the directory of volume %q is below %q: nothing is copied", volume.ErrInvalid, owner, id.Dir)
+	}
+	return err
 }
 
 // unchanged says why the source is no more what it was.

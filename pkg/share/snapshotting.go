@@ -102,7 +102,7 @@ func (c *snapshotting) try(ctx context.Context) error {
 		return c.alone(ctx)
 	}
 	c.drop = c.seen.found != noRecord
-	if err := c.source.holds(c.request.Source); err != nil {
+	if err := c.copyable(ctx, c.source, c.request.Source); err != nil {
 		return err
 	}
 	if err := c.write(ctx); err != nil {

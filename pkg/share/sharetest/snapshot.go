@@ -142,6 +142,19 @@ func (s *suite) snapshotOfOthers() {
 	s.content("v/file", "old")
 	s.keeps([]volume.Volume{v}, x)
 
+	// A handle that no record confirms gives nobody what is in other volumes.
+	nested := s.make("nested", parameters{volume.ParamSubDir: "ns/nested"})
+	s.mkdir("ns/nested/below")
+	s.mkdir("share/" + volume.Reserved)
+	for dir, kind := range map[volume.Dir]error{"ns": volume.ErrInvalid, "ns/nested/below": volume.ErrInvalid, "share": volume.ErrExists} {
+		source := volume.ID{Location: here, Dir: dir, UUID: "pvc-2", Policy: volume.Delete}
+		_, err := s.CreateSnapshot(s.ctx, volume.SnapshotRequest{Name: "y", Source: source})
+		s.wants(err, kind)
+		_, err = s.Create(s.ctx, s.cloned("y", volume.Volume{ID: source}, nil))
+		s.wants(err, kind)
+	}
+	s.drop(nested.ID)
+
 	snapshots := volume.Reserved + "/snapshots/"
 	s.write(snapshots+"torn.json", "{")
 	torn := s.freeze("torn", old)
