@@ -20,7 +20,6 @@ type compound struct {
 	// patience, nothing has happened yet and the whole compound may be repeated.
 	fatal    int
 	numbered numbered // of version 4.0
-	uncached bool     // the server need not keep the reply: what comes of a repetition is found out by looking
 	fromRoot bool     // the first operation after SEQUENCE puts the export's handle
 }
 
@@ -73,7 +72,7 @@ func (b *compound) sequence(session [sessionIDSize]byte, seq, slot, highest uint
 	binary.BigEndian.PutUint32(a[20:], slot)
 	binary.BigEndian.PutUint32(a[24:], highest)
 	a[31] = 0
-	if b.fatal >= 0 && !b.uncached {
+	if b.fatal >= 0 {
 		a[31] = 1
 	}
 }

@@ -9,17 +9,18 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
 )
 
-// Many small files are read, made and finished by one compound each. Content is read and written with the anonymous
-// stateid (RFC 8881 section 8.2.3), so that a file is open for no longer than it takes to make it and nothing is lost with
-// a session.
+// Content is read and written with the anonymous stateid (RFC 8881 section 8.2.3), so that a file is open for no longer than
+// it takes to make it and nothing is lost with a session.
+//
+// No compound has more than one READ or WRITE, though the protocol allows it: Linux (6.1 for one) mixes up the content of
+// the second and later ones, without a word, when it does not begin at a page of its buffer.
 
-// Operations of one file in the longest compound, bytes of it besides name and content, and calls in flight: a server
-// handles the files of one compound one after the other.
+// Operations of one file in the longest compound with many, bytes of it, files that one goroutine is worth its while for,
+// and calls in flight.
 const (
-	makeOps   = 5
-	readOps   = 2
 	finishOps = 4
 	fileBytes = 512
+	copyFiles = 6
 	copyCalls = 24
 	fewestOps = 2 // SEQUENCE, and one to spare
 )
@@ -30,132 +31,36 @@ func (c *Client) Limits(ctx context.Context) (file.Limits, error) {
 	if err != nil {
 		return file.Limits{}, err
 	}
-	return file.Limits{Chunk: l.chunk(), Files: l.files(makeOps), Calls: max(1, min(copyCalls, int(l.slots)))}, nil
-}
-
-// files is how many files fit into a compound, going by operations.
-func (l limits) files(opsEach int) int { return max(1, (int(l.ops)-fewestOps)/opsEach) }
-
-// step is what a batch does to each of its files.
-type step struct {
-	ops     int                              // operations of one file, at most
-	content bool                             // goes over the wire
-	makes   bool                             // the files: when an answer was lost, any of them may be there
-	start   func(*compound)                  // before the first file, nil for nothing
-	build   func(*compound, *file.Copy)      // adds the operations of one file
-	read    func(*results, *file.Copy) error // takes their results
-}
-
-// fit is how many of the files one compound carries, at least one: no more than the operations allow and than fit into a
-// message with their content.
-func (l limits) fit(files []*file.Copy, s step) int {
-	room, n := l.chunk(), 0
-	for _, f := range files[:min(len(files), l.files(s.ops))] {
-		room -= fileBytes + len(f.Name)
-		if s.content {
-			room -= int(f.Attr.Size)
-		}
-		if room < 0 && n > 0 {
-			break
-		}
-		n++
-	}
-	return n
-}
-
-// batch carries out compounds for files in order, as many files as fit into each, up to the first that cannot be done:
-// done are, err is about the next.
-func (c *Client) batch(ctx context.Context, cred *rpc.Credential, files []*file.Copy, s step) (done int, err error) {
-	for tries := 1; done < len(files); tries++ {
-		some := files[done:]
-		some = some[:c.granted().fit(some, s)]
-		r, err := c.do(ctx, cred, func(b *compound) {
-			if s.start != nil {
-				s.start(b)
-			}
-			for _, f := range some {
-				s.build(b, f)
-			}
-		})
-		if err != nil {
-			return done, err
-		}
-		n := 0
-		for ; n < len(some); n++ {
-			if err = s.read(r, some[n]); err != nil {
-				break
-			}
-			done++
-			tries = 0
-		}
-		if err == nil {
-			continue
-		}
-		if s.makes && r.resent {
-			for _, f := range files[done : done+len(some)-n] {
-				f.Begun = true
-			}
-		}
-		if !status.Later(err) {
-			return done, err
-		}
-		if rpc.Sleep(ctx, rpc.Pause(tries+1)) != nil {
-			return done, err
-		}
-	}
-	return done, nil
+	return file.Limits{Chunk: l.chunk(), Files: copyFiles, Calls: max(1, min(copyCalls, int(l.slots)))}, nil
 }
 
 // ReadFiles reads the content of files that fit into one READ each.
 func (c *Client) ReadFiles(ctx context.Context, cred *rpc.Credential, files []*file.Copy) (done int, err error) {
-	build := func(b *compound, f *file.Copy) {
-		b.putFH(f.From)
-		b.read(0, max(int(f.Attr.Size), 1))
-	}
-	read := func(r *results, f *file.Copy) error {
-		if err := r.pass(opRead); err != nil {
-			return err
-		}
-		eof := r.d.Bool()
-		f.Data = r.d.Opaque(rpc.MaxRecord)
-		for uint64(len(f.Data)) < f.Attr.Size && !eof && r.d.Err() == nil {
-			more, end, err := c.ReadAt(ctx, cred, f.From, uint64(len(f.Data)), int(f.Attr.Size)-len(f.Data))
-			if err != nil {
-				return err
+	for _, f := range files {
+		f.Data = nil
+		for eof := false; !eof && uint64(len(f.Data)) < f.Attr.Size; {
+			var more []byte
+			if more, eof, err = c.ReadAt(ctx, cred, f.From, uint64(len(f.Data)), int(f.Attr.Size)-len(f.Data)); err != nil {
+				return done, err
 			}
-			f.Data, eof = append(f.Data, more...), end
+			if f.Data == nil {
+				f.Data = more
+			} else {
+				f.Data = append(f.Data, more...)
+			}
 		}
-		f.Data = f.Data[:min(len(f.Data), int(f.Attr.Size))]
-		return r.d.Err()
+		done++
 	}
-	return c.batch(ctx, cred, files, step{ops: readOps, content: true, build: build, read: read})
+	return done, nil
 }
 
 // MakeFiles makes files in a directory with their content, for which COMMIT is left to [Client.FinishFiles].
 func (c *Client) MakeFiles(ctx context.Context, cred *rpc.Credential, dir file.Handle, files []*file.Copy) (done int, err error) {
-	if c.minor == 0 {
-		return c.makePlain(ctx, cred, dir, files)
-	}
-	for done < len(files) {
-		if files[done].Begun {
-			if err := c.makeAgain(ctx, cred, dir, files[done]); err != nil {
-				return done, err
-			}
-			done++
-			continue
+	for _, f := range files {
+		if err := c.makeFile(ctx, cred, dir, f); err != nil {
+			return done, err
 		}
-		n, err := c.makeNew(ctx, cred, dir, files[done:])
-		done += n
-		if err != nil {
-			next := files[done]
-			if !next.Begun && !status.MaybeOurs(err, "OPEN") {
-				return done, err
-			}
-			next.Begun = true
-			if !status.Later(err) && !status.Is(err, status.Exist) {
-				return done, err
-			}
-		}
+		done++
 	}
 	return done, nil
 }
@@ -163,20 +68,26 @@ func (c *Client) MakeFiles(ctx context.Context, cred *rpc.Credential, dir file.H
 // newMode is a file's mode until it gets its own.
 const newMode = 0o600
 
-func (c *Client) makeNew(ctx context.Context, cred *rpc.Credential, dir file.Handle, files []*file.Copy) (done int, err error) {
-	for i, f := range files {
-		if f.Begun {
-			files = files[:i]
-			break
-		}
+// makeFile makes one file, patiently: a server may ask for time when the file is there and has no content yet.
+func (c *Client) makeFile(ctx context.Context, cred *rpc.Credential, dir file.Handle, f *file.Copy) (err error) {
+	switch {
+	case f.Begun:
+		return c.makeAgain(ctx, cred, dir, f)
+	case c.minor == 0:
+		err = c.makePlain(ctx, cred, dir, f)
+	default:
+		err = c.makeNew(ctx, cred, dir, f)
 	}
-	var owner *openOwner
-	start := func(b *compound) {
-		owner = &openOwner{name: rand.Text(), clientID: c.id()}
-		b.uncached = true
+	f.Begun = f.Begun || status.MaybeOurs(err, "OPEN")
+	if f.Begun && (status.Later(err) || status.Is(err, status.Exist)) {
+		return c.makeAgain(ctx, cred, dir, f)
 	}
-	build := func(b *compound, f *file.Copy) {
-		mode := uint32(newMode)
+	return err
+}
+
+func (c *Client) makeNew(ctx context.Context, cred *rpc.Credential, dir file.Handle, f *file.Copy) error {
+	r, err := c.do(ctx, cred, func(b *compound) {
+		owner, mode := &openOwner{name: rand.Text(), clientID: c.id()}, uint32(newMode)
 		b.putFH(dir)
 		b.openNew(owner, f.Name, file.Set{Mode: &mode, UID: -1, GID: -1})
 		b.close(owner, currentState())
@@ -184,22 +95,18 @@ func (c *Client) makeNew(ctx context.Context, cred *rpc.Credential, dir file.Han
 		if len(f.Data) > 0 {
 			b.writeSome(file.Segment{Data: f.Data})
 		}
+	})
+	if err != nil {
+		return err
 	}
-	read := func(r *results, f *file.Copy) error {
-		if f.Begun { // an earlier compound was cut off in this file
-			return &status.Error{Version: 4, Op: "OPEN", Code: status.Exist}
-		}
-		if _, _, err := r.open(); err != nil {
-			return err
-		}
-		f.Begun = true
-		var err error
-		if f.To, err = r.handle(); err != nil {
-			return err
-		}
-		return c.wrote(ctx, cred, r, f)
+	if _, _, err := r.open(); err != nil {
+		return err
 	}
-	return c.batch(ctx, cred, files, step{ops: makeOps, content: true, makes: true, start: start, build: build, read: read})
+	f.Begun = true
+	if f.To, err = r.handle(); err != nil {
+		return err
+	}
+	return c.wrote(ctx, cred, r, f)
 }
 
 // wrote takes the result of a WRITE of a file's whole content, and writes what was left of it.
@@ -207,7 +114,7 @@ func (c *Client) wrote(ctx context.Context, cred *rpc.Credential, r *results, f 
 	if len(f.Data) == 0 {
 		return nil
 	}
-	n, verifier, err := r.wroteSome()
+	n, verifier, err := r.wroteSome(len(f.Data))
 	if err != nil {
 		return err
 	}
@@ -223,8 +130,7 @@ func (c *Client) makeAgain(ctx context.Context, cred *rpc.Credential, dir file.H
 	h, a, err := c.LookupIn(ctx, cred, dir, f.Name)
 	if status.Is(err, status.NoEnt) {
 		f.Begun = false
-		_, err = c.makeNew(ctx, cred, dir, []*file.Copy{f})
-		return err
+		return c.makeFile(ctx, cred, dir, f)
 	}
 	if err != nil {
 		return err
@@ -242,62 +148,75 @@ func (c *Client) makeAgain(ctx context.Context, cred *rpc.Credential, dir file.H
 }
 
 // makePlain is for version 4.0, in which a file cannot be closed in the compound that opens it.
-func (c *Client) makePlain(ctx context.Context, cred *rpc.Credential, dir file.Handle, files []*file.Copy) (done int, err error) {
+func (c *Client) makePlain(ctx context.Context, cred *rpc.Credential, dir file.Handle, f *file.Copy) error {
 	mode := uint32(newMode)
-	set := file.Set{Mode: &mode, UID: -1, GID: -1}
-	for _, f := range files {
-		var made *opened
-		if !f.Begun {
-			made, _, err = c.create(ctx, cred, place{handle: dir}, f.Name, set, nil, false)
-		}
-		f.Begun = f.Begun || made != nil || status.MaybeOurs(err, "OPEN")
-		switch {
-		case made != nil:
-			c.closeFile(ctx, cred, made)
-			f.To = made.handle
-			if err == nil {
-				err = c.WriteAt(ctx, cred, f, []file.Segment{{Data: f.Data}})
+	made, _, err := c.create(ctx, cred, place{handle: dir}, f.Name, file.Set{Mode: &mode, UID: -1, GID: -1}, nil, false)
+	if made == nil {
+		return err
+	}
+	f.Begun, f.To = true, made.handle
+	c.closeFile(ctx, cred, made)
+	if err != nil {
+		return err
+	}
+	return c.WriteAt(ctx, cred, f, []file.Segment{{Data: f.Data}})
+}
+
+// FinishFiles puts the content of files on stable storage and gives them their attributes, up to the first where that
+// cannot be done. A file that must be written again is marked as lost.
+func (c *Client) FinishFiles(ctx context.Context, cred *rpc.Credential, files []*file.Copy, want func(*file.Copy) []file.Set) (done int, err error) {
+	for tries := 1; done < len(files); tries++ {
+		l := c.granted()
+		some := files[done:]
+		some = some[:max(1, min(len(some), (int(l.ops)-fewestOps)/finishOps, l.chunk()/fileBytes))]
+		r, err := c.do(ctx, cred, func(b *compound) {
+			for _, f := range some {
+				b.finish(f, want(f))
 			}
-		case f.Begun:
-			err = c.makeAgain(ctx, cred, dir, f)
-		}
+		})
 		if err != nil {
 			return done, err
 		}
-		done++
+		for _, f := range some {
+			if err = r.finished(f, len(want(f))); err != nil {
+				break
+			}
+			done++
+			tries = 0
+		}
+		if err != nil && (!status.Later(err) || rpc.Sleep(ctx, rpc.Pause(tries+1)) != nil) {
+			return done, err
+		}
 	}
 	return done, nil
 }
 
-// FinishFiles puts the content of files on stable storage and gives them their attributes. A file that must be written
-// again is marked as lost.
-func (c *Client) FinishFiles(ctx context.Context, cred *rpc.Credential, files []*file.Copy, want func(*file.Copy) []file.Set) (done int, err error) {
-	build := func(b *compound, f *file.Copy) {
-		b.putFH(f.To)
-		if f.Written {
-			b.commit()
-		}
-		for _, set := range want(f) {
-			b.setattr(set)
-		}
+// finish asks for what [results.finished] reads.
+func (b *compound) finish(f *file.Copy, want []file.Set) {
+	b.putFH(f.To)
+	if f.Written {
+		b.commit()
 	}
-	read := func(r *results, f *file.Copy) error {
-		if err := r.passed(opPutFH); err != nil {
+	for _, set := range want {
+		b.setattr(set)
+	}
+}
+
+func (r *results) finished(f *file.Copy, sets int) error {
+	if err := r.passed(opPutFH); err != nil {
+		return err
+	}
+	if f.Written {
+		v, err := r.committed()
+		if err != nil {
 			return err
 		}
-		if f.Written {
-			v, err := r.committed()
-			if err != nil {
-				return err
-			}
-			f.Committed(v)
-		}
-		for range want(f) {
-			if err := r.passed(opSetattr); err != nil {
-				return err
-			}
-		}
-		return nil
+		f.Committed(v)
 	}
-	return c.batch(ctx, cred, files, step{ops: finishOps, build: build, read: read})
+	for range sets {
+		if err := r.passed(opSetattr); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -25,33 +25,20 @@ func (c *Client) ReadAt(ctx context.Context, cred *rpc.Credential, h file.Handle
 	return r.data(nil)
 }
 
-// WriteAt writes parts of a file, which together fit into one message; for stable storage there is FinishFiles.
+// WriteAt writes parts of a file; for stable storage there is FinishFiles.
 func (c *Client) WriteAt(ctx context.Context, cred *rpc.Credential, f *file.Copy, parts []file.Segment) error {
-	for len(parts) > 0 {
-		if len(parts[0].Data) == 0 {
-			parts = parts[1:]
-			continue
-		}
-		some := parts[:min(len(parts), int(c.granted().ops)-fewestOps-1)]
-		r, err := c.on(ctx, cred, f.To, func(b *compound) {
-			for _, p := range some {
-				b.writeSome(p)
+	for _, p := range parts {
+		for len(p.Data) > 0 {
+			r, err := c.on(ctx, cred, f.To, func(b *compound) { b.writeSome(p) })
+			if err != nil {
+				return err
 			}
-		})
-		if err != nil {
-			return err
-		}
-		for _, p := range some {
-			n, verifier, err := r.wroteSome()
+			n, verifier, err := r.wroteSome(len(p.Data))
 			if err != nil {
 				return err
 			}
 			f.Wrote(verifier)
-			if n < len(p.Data) {
-				parts[0] = file.Segment{Offset: p.Offset + uint64(n), Data: p.Data[n:]}
-				break
-			}
-			parts = parts[1:]
+			p.Offset, p.Data = p.Offset+uint64(n), p.Data[n:]
 		}
 	}
 	return nil
@@ -66,15 +53,15 @@ func (b *compound) writeSome(p file.Segment) {
 	b.Opaque(p.Data)
 }
 
-func (r *results) wroteSome() (n int, v file.Verifier, err error) {
+func (r *results) wroteSome(most int) (n int, v file.Verifier, err error) {
 	if err := r.pass(opWrite); err != nil {
 		return 0, v, err
 	}
 	n = int(r.d.Uint32())
 	r.d.Uint32() // committed
 	copy(v[:], r.d.Fixed(len(v)))
-	if r.d.Err() == nil && n <= 0 {
-		r.d.Fail("WRITE wrote nothing")
+	if r.d.Err() == nil && (n <= 0 || n > most) {
+		r.d.Fail("WRITE wrote %d of %d bytes", n, most)
 	}
 	return n, v, r.d.Err()
 }
