@@ -10,9 +10,9 @@
 // may not use the export that belongs there. Creating volumes in that directory would put them beside the export. Open
 // therefore asks the server (ACCESS) whether anybody may write to the directory, we or its owner: a pseudo root never
 // lets anybody. A directory that nobody may write to matches ErrRefused when Config.ActAsOwner is set, as for making
-// volumes, or when the file system id has not changed on the way from the server's root, so that certainly no export was
-// entered; without ActAsOwner it passes otherwise, because it may be a read-only export that is to be mounted. A path
-// that LOOKUP does not find matches fs.ErrNotExist: servers also hide exports that do not admit the client.
+// volumes; without ActAsOwner it passes, because it may be a read-only export, or a directory whose owner has taken his own
+// right to write, that is to be mounted. A path that LOOKUP does not find matches fs.ErrNotExist: servers also hide exports
+// that do not admit the client.
 //
 // One case cannot be told apart by the protocol: a writable root export (fsid=0) that has another export, not admitting
 // us, mounted below it on the same path.

@@ -120,7 +120,7 @@ func (o *opening) open4(ctx context.Context, minor uint32, export []string) erro
 		return err
 	}
 	entered := slices.ContainsFunc(steps, func(s nfs4.Step) bool { return s.FSID != steps[0].FSID })
-	if !entered && !writable {
+	if !entered && !writable && o.config.ActAsOwner {
 		return fmt.Errorf("%w: the path belongs to the server's pseudo root only; no export there admits this client "+
 			"(add the path to the server's exports for this client's address, with rw)", ErrRefused)
 	}

@@ -42,12 +42,13 @@ func TestKernelRefuses(t *testing.T) {
 		{"missing directory", "NFS_TEST_EXPORT", "/none", nil, fs.ErrNotExist, "does not exist on the server"},
 		{"pseudo root", "NFS_TEST_EXPORT", "/..", nil, nfs.ErrRefused, ""},
 		{"read-only for volumes", "NFS_TEST_EXPORT_READONLY", "", nil, nfs.ErrRefused, "read-write"},
+		{"read-only to be mounted", "NFS_TEST_EXPORT_READONLY", "", nil, nil, ""},
 	} {
 		for _, v := range versions {
 			c := guestExport(t, tt.variable)
 			c.Versions, c.Dial, c.Export = []nfs.Version{v}, tt.dial, c.Export+tt.below
 			c.Export = strings.Replace(c.Export, "/open/..", "", 1)
-			c.ActAsOwner = true
+			c.ActAsOwner = tt.name != "read-only to be mounted"
 			if tt.name == "for another client" {
 				if tt.want, tt.text = nfs.ErrRefused, "admits"; v != nfs.V3 {
 					tt.want, tt.text = fs.ErrNotExist, "not exported to this client"
