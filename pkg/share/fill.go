@@ -120,11 +120,12 @@ func (c *creation) checkSource() error {
 
 // wanted looks whether the volume is still to be made here, and whether its source is still what it was.
 func (c *creation) wanted(ctx context.Context) error {
-	err := together(func() error { return c.unchanged(ctx, *c.request.Source, c.origin) }, func() error { return c.stillOurs(ctx) })
-	if err != nil {
-		return err
-	}
-	info, err := c.lstat(ctx, string(c.record.Dir))
+	var info fs.FileInfo
+	err := together(
+		func() error { return c.unchanged(ctx, *c.request.Source, c.origin) },
+		func() error { return c.stillOurs(ctx) },
+		func() (err error) { info, err = c.lstat(ctx, string(c.record.Dir)); return err },
+	)
 	if err == nil && info != nil {
 		err = c.filledMeanwhile(ctx)
 	}
@@ -146,11 +147,13 @@ func (c *creation) filledMeanwhile(ctx context.Context) error {
 
 // stillOurs looks whether record and reservation are as we left them.
 func (c *creation) stillOurs(ctx context.Context) error {
-	r, found, err := c.readRecord(ctx, c.seen.key)
-	if err != nil {
-		return err
-	}
-	owner, err := c.reservedFor(ctx, c.record.Dir)
+	var r volume.Record
+	var found recordState
+	var owner string
+	err := together(
+		func() (err error) { r, found, err = c.readRecord(ctx, c.seen.key); return err },
+		func() (err error) { owner, err = c.reservedFor(ctx, c.record.Dir); return err },
+	)
 	if err != nil {
 		return err
 	}

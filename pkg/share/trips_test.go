@@ -3,6 +3,7 @@ package share_test
 import (
 	"context"
 	"io"
+	"io/fs"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,6 +66,62 @@ func TestRoundTrips(t *testing.T) {
 			{"retain", 3, drop},
 			{"a directory below another", 4, create("d", "ns/d", volume.Archive)},
 			{"archive", 10, drop},
+		} {
+			began := time.Now()
+			if err := tt.do(); err != nil {
+				t.Fatalf("%s: %v", tt.what, err)
+			}
+			if got := int(time.Since(began) / trip); got != tt.want {
+				t.Errorf("%s: %d round trips, want %d", tt.what, got, tt.want)
+			}
+		}
+	})
+}
+
+// TestRoundTripsOfCopies pins what is around a copy, which counts as one trip, and what changes cost.
+func TestRoundTripsOfCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := far(memfs.New(), nil)
+		defer m.Close()
+		source, err := m.Create(t.Context(), request("source", "source", volume.Delete, false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var x volume.Snapshot
+		var v volume.Volume
+		mode := fs.FileMode(0o700)
+		freeze := func() (err error) {
+			x, err = m.CreateSnapshot(t.Context(), volume.SnapshotRequest{Name: "x", Source: source.ID})
+			return err
+		}
+		fill := func(name string, from func() volume.Source) func() error {
+			return func() (err error) {
+				v, err = m.Create(t.Context(), filling(name, name, volume.Delete, from()))
+				return err
+			}
+		}
+		clone := fill("clone", func() volume.Source { return volume.Source{Volume: &source.ID} })
+		for _, tt := range []struct {
+			what string
+			want int
+			do   func() error
+		}{
+			{"snapshot", 8, freeze},
+			{"the same again", 1, freeze},
+			{"list snapshots", 2, func() error {
+				_, _, err := m.ListSnapshots(t.Context(), volume.SnapshotFilter{}, "", 0)
+				return err
+			}},
+			{"restore", 12, fill("restored", func() volume.Source { return volume.Source{Snapshot: &x.ID} })},
+			{"clone", 12, clone},
+			{"the same clone again", 2, clone},
+			{"delete a clone", 6, func() error { return m.Delete(t.Context(), v.ID, nil) }},
+			{"delete a snapshot", 5, func() error { return m.DeleteSnapshot(t.Context(), x.ID, nil) }},
+			{"expand", 5, func() error { _, err := m.Expand(t.Context(), source.ID, 2<<20, 0, nil); return err }},
+			{"expand again", 1, func() error { _, err := m.Expand(t.Context(), source.ID, 2<<20, 0, nil); return err }},
+			{"modify", 6, func() error {
+				return m.Modify(t.Context(), source.ID, volume.Changes{Policy: volume.Retain, Mode: &mode, UID: -1, GID: -1}, nil)
+			}},
 		} {
 			began := time.Now()
 			if err := tt.do(); err != nil {
