@@ -148,7 +148,7 @@ func TestSnapshotOfClaim(t *testing.T) {
 	claim := newClaim("new", "nfs", testDriver, fromSnapshot("s"))
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
-			s := sources{driver: testDriver, client: fake.NewClientset(), snapshots: snapshotfake.NewSimpleClientset(test.objects...)}
+			s := sources{driver: testDriver, client: fake.NewClientset(), snapshots: snapshotfake.NewSimpleClientset(test.objects...)} //nolint:staticcheck // the module has no other
 			got, err := s.of(t.Context(), claim)
 			judgeSource(t, err, test.words, test.waits)
 			if want := map[bool]string{true: "handle-s"}[err == nil]; got.GetSnapshot().GetSnapshotId() != want {
@@ -234,7 +234,7 @@ func TestCloneOutlivesItsSource(t *testing.T) {
 }
 
 func TestRestoreWaitsForItsSnapshot(t *testing.T) {
-	snapshots := snapshotfake.NewSimpleClientset()
+	snapshots := snapshotfake.NewSimpleClientset() //nolint:staticcheck // the module has no other
 	driver := &driverFake{create: func(_ context.Context, r *csi.CreateVolumeRequest) (*csi.CreateVolumeResponse, error) {
 		return filled(r), nil
 	}}

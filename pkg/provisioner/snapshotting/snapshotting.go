@@ -81,7 +81,7 @@ func Run(ctx context.Context, c Config) error {
 	if c.Needed {
 		level = slog.LevelWarn
 	}
-	for said := false; ctx.Err() == nil; said = true {
+	for said := false; ctx.Err() == nil; c.pause(ctx) {
 		switch there, err := c.there(); {
 		case err != nil:
 			c.Log.Warn("asking whether the API server knows VolumeSnapshots", "err", err)
@@ -90,8 +90,8 @@ func Run(ctx context.Context, c Config) error {
 			said = false
 		case !said || c.Needed:
 			c.Log.Log(ctx, level, "no snapshots: the cluster has no VolumeSnapshots; install the CRDs and the snapshot controller of kubernetes-csi/external-snapshotter")
+			said = true
 		}
-		c.pause(ctx)
 	}
 	return nil
 }

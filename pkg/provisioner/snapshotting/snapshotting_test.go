@@ -86,7 +86,9 @@ func newWorld(t *testing.T, d *driverFake, there bool, has ...runtime.Object) wo
 		ObjectMeta: metav1.ObjectMeta{Name: "pv"},
 		Spec: v1.PersistentVolumeSpec{MountOptions: []string{"vers=4.1"},
 			PersistentVolumeSource: v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{Driver: testDriver, VolumeHandle: "server#share#data##"}}},
-	}), snapshotfake.NewSimpleClientset(append(has, &snapshotv1.VolumeSnapshotClass{ObjectMeta: metav1.ObjectMeta{Name: "class"}, Driver: testDriver})...), &atomic.Bool{}, &atomic.Int32{}}
+	}), nil, &atomic.Bool{}, &atomic.Int32{}}
+	has = append(has, &snapshotv1.VolumeSnapshotClass{ObjectMeta: metav1.ObjectMeta{Name: "class"}, Driver: testDriver})
+	w.snapshots = snapshotfake.NewSimpleClientset(has...) //nolint:staticcheck // the module has no other
 	w.there.Store(there)
 	w.core.Resources = []*metav1.APIResourceList{{GroupVersion: "snapshot.storage.k8s.io/v1", APIResources: []metav1.APIResource{{Kind: "VolumeSnapshotContent"}}}}
 	w.core.PrependReactor("get", "resource", func(clienttesting.Action) (bool, runtime.Object, error) {
