@@ -223,7 +223,11 @@ func TestOpenReplies(t *testing.T) {
 
 func TestMalformedReplies(t *testing.T) {
 	good := (&reply{}).only(opRemove, status.OK)
+	vague := &reply{}
+	vague.op(opRemove, status.OK)
+	vague.Fixed(make([]byte, 20))
 	for name, body := range map[string][]byte{
+		"nothing failed":    vague.done(status.IO),
 		"empty":             nil,
 		"short":             good[:len(good)-1],
 		"results missing":   (&reply{}).done(status.OK),

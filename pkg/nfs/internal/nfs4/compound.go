@@ -196,7 +196,7 @@ func (r *results) passed(op uint32) error {
 
 // pass takes replies up to and with the given operation, skipping the results of those before it.
 func (r *results) pass(op uint32) error {
-	for r.next < len(r.ops) {
+	for r.next < r.count {
 		current := r.ops[r.next]
 		if err := r.take(); err != nil {
 			return err
@@ -212,12 +212,15 @@ func (r *results) pass(op uint32) error {
 
 // end skips what is left and returns the first failure.
 func (r *results) end() error {
-	for r.next < len(r.ops) {
+	for r.next < r.count {
 		current := r.ops[r.next]
 		if err := r.take(); err != nil {
 			return err
 		}
 		r.skip(current)
+	}
+	if r.code != status.OK {
+		r.d.Fail("none of %d results says what failed", r.count)
 	}
 	return r.d.End()
 }

@@ -95,15 +95,29 @@ func readRecord(r io.Reader, limit int) ([]byte, error) {
 		if n > limit-len(record) {
 			return nil, fmt.Errorf("%w: record longer than %d bytes", xdr.ErrMalformed, limit)
 		}
-		start := len(record)
-		record = append(record, make([]byte, n)...)
-		if _, err := io.ReadFull(r, record[start:]); err != nil {
+		var err error
+		if record, err = readMore(r, record, n); err != nil {
 			return nil, err
 		}
 		if word&lastFragment != 0 {
 			return record, nil
 		}
 	}
+}
+
+// readMore appends n bytes, and takes memory only as they come: a length alone costs a hostile server nothing.
+func readMore(r io.Reader, record []byte, n int) ([]byte, error) {
+	const atLeast = 64 << 10
+	for n > 0 {
+		start := len(record)
+		part := min(n, max(atLeast, start))
+		record = append(record, make([]byte, part)...)
+		if _, err := io.ReadFull(r, record[start:]); err != nil {
+			return nil, err
+		}
+		n -= part
+	}
+	return record, nil
 }
 
 // parseReply takes a reply's header off. ok is false for what is no reply at all: a server's call on a back channel that

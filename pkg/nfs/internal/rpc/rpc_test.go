@@ -380,19 +380,3 @@ func TestPause(t *testing.T) {
 		t.Errorf("first %v, last %v", Pause(1), last)
 	}
 }
-
-// FuzzReply: no record makes the parser panic or return more than came in.
-func FuzzReply(f *testing.F) {
-	f.Add(record([]byte("xid1"), 1, accepted(1, 2)...)[4:])
-	f.Add(record([]byte("xid1"), 1, msgReply, 1, 1, 5)[4:])
-	f.Fuzz(func(t *testing.T, b []byte) {
-		_, reply, ok := parseReply(b)
-		if len(reply.Body) > len(b) || !ok && reply.Body != nil {
-			t.Errorf("%d bytes of %d", len(reply.Body), len(b))
-		}
-		record, err := readRecord(bufio.NewReader(strings.NewReader(string(b))), 1<<16)
-		if err == nil && len(record) > len(b) {
-			t.Errorf("record of %d bytes from %d", len(record), len(b))
-		}
-	})
-}
