@@ -46,12 +46,10 @@ type Maker interface {
 	RemoveNames(ctx context.Context, cred *rpc.Credential, dir file.Handle, entries []file.Entry) (done int, err error)
 }
 
-// Content reads and writes regular files. The first three work in order up to the first file where it cannot be done: done
+// Content reads and writes regular files. The first two work in order up to the first file where it cannot be done: done
 // are, err is about the next.
 type Content interface {
-	// ReadFiles fills Data, of as many bytes as Attr.Size says or as there are, of files no longer than Limits.Chunk.
-	ReadFiles(ctx context.Context, cred *rpc.Credential, files []*file.Copy) (done int, err error)
-	// MakeFiles makes files with their Data and fills To.
+	// MakeFiles makes files with their Data, which is no longer than Limits.Chunk, and fills To.
 	MakeFiles(ctx context.Context, cred *rpc.Credential, dir file.Handle, files []*file.Copy) (done int, err error)
 	// FinishFiles commits what was written, and then makes the changes that want lists. Lost tells what to write again.
 	FinishFiles(ctx context.Context, cred *rpc.Credential, files []*file.Copy, want func(*file.Copy) []file.Set) (done int, err error)

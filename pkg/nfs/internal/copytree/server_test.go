@@ -313,17 +313,6 @@ func (s *server) write(n *node, offset uint64, data []byte) {
 	n.attr.Mode &^= 0o6000
 }
 
-func (s *server) ReadFiles(ctx context.Context, cred *rpc.Credential, files []*file.Copy) (int, error) {
-	for i, f := range files {
-		data, _, err := s.ReadAt(ctx, cred, f.From, 0, int(f.Attr.Size))
-		if err != nil {
-			return i, err
-		}
-		f.Data = data
-	}
-	return len(files), nil
-}
-
 func (s *server) MakeFiles(ctx context.Context, cred *rpc.Credential, dir file.Handle, files []*file.Copy) (int, error) {
 	for i, f := range files {
 		err := s.call(ctx, "OPEN", dir, func(d *node) error {

@@ -149,17 +149,11 @@ func (c *copier) small(ctx context.Context, d *dir, things []*thing) error {
 			return context.Cause(ctx)
 		}
 	}
-	full := slices.DeleteFunc(slices.Clone(things), func(t *thing) bool { return t.Attr.Size == 0 })
-	err := c.each(ctx, func(t *thing) []rpc.Credential { return c.readers(&t.Attr) }, full,
-		func(cred *rpc.Credential, files []*file.Copy) (int, error) { return c.ReadFiles(ctx, cred, files) },
-		func(t *thing, err error) error {
-			if gone(err) {
-				return nil
-			}
+	for _, t := range things {
+		err := c.read(ctx, t)
+		if t.left = gone(err); !t.left && err != nil {
 			return fmt.Errorf("reading %q: %w", d.child(t.Name), err)
-		})
-	if err != nil {
-		return err
+		}
 	}
 	things = slices.DeleteFunc(things, func(t *thing) bool { return t.left })
 	if err := c.create(ctx, d, things); err != nil {
@@ -173,6 +167,16 @@ func (c *copier) small(ctx context.Context, d *dir, things []*thing) error {
 		t.Data = nil
 	}
 	return nil
+}
+
+func (c *copier) read(ctx context.Context, t *thing) error {
+	return t.Read(func(offset uint64, n int) (data []byte, eof bool, err error) {
+		err = c.try(ctx, c.readers(&t.Attr), func(cred *rpc.Credential) (err error) {
+			data, eof, err = c.ReadAt(ctx, cred, t.From, offset, n)
+			return err
+		})
+		return data, eof, err
+	})
 }
 
 // light is as much content as one goroutine may hold without asking.

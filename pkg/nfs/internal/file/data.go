@@ -16,13 +16,31 @@ type Copy struct {
 	Name string // of the copy in its directory
 	From Handle
 	Attr Attr   // of the file when it was listed; Size is what is to be copied
-	Data []byte // of a file that one READ brings: all of it, once it has been read
+	Data []byte // of a file that one READ brings: all of it, once Read has been called
 
 	To       Handle   // of the copy, once it has been made
 	Begun    bool     // the copy's name may exist because of us: making it again may start from there
 	Written  bool     // there is content that needs a COMMIT
 	Verifier Verifier // of the server that has the content
 	Lost     bool     // the server restarted in between: the content must be written again
+}
+
+// Read fills Data with as many bytes as Size says, or as there are. at reads up to n bytes at an offset.
+func (c *Copy) Read(at func(offset uint64, n int) (data []byte, eof bool, err error)) error {
+	c.Data = nil
+	for eof := false; !eof && uint64(len(c.Data)) < c.Attr.Size; {
+		var more []byte
+		var err error
+		if more, eof, err = at(uint64(len(c.Data)), int(c.Attr.Size)-len(c.Data)); err != nil {
+			return err
+		}
+		if c.Data == nil {
+			c.Data = more
+		} else {
+			c.Data = append(c.Data, more...)
+		}
+	}
+	return nil
 }
 
 // Wrote notes that a server with this verifier has some of the content.

@@ -22,26 +22,6 @@ func (c *Client) Limits(context.Context) (file.Limits, error) {
 	return file.Limits{Chunk: c.chunk, Files: batchFiles, Calls: batchCalls}, nil
 }
 
-// ReadFiles reads the content of files that fit into one READ each, up to the first that cannot be read.
-func (c *Client) ReadFiles(ctx context.Context, cred *rpc.Credential, files []*file.Copy) (done int, err error) {
-	for _, f := range files {
-		f.Data = nil
-		for eof := false; !eof && uint64(len(f.Data)) < f.Attr.Size; {
-			var more []byte
-			if more, eof, err = c.ReadAt(ctx, cred, f.From, uint64(len(f.Data)), int(f.Attr.Size)-len(f.Data)); err != nil {
-				return done, err
-			}
-			if f.Data == nil {
-				f.Data = more
-			} else {
-				f.Data = append(f.Data, more...)
-			}
-		}
-		done++
-	}
-	return done, nil
-}
-
 // ReadAt reads up to n bytes; it returns fewer where the file ends, or the server likes to.
 func (c *Client) ReadAt(ctx context.Context, cred *rpc.Credential, h file.Handle, offset uint64, n int) (data []byte, eof bool, err error) {
 	d, err := c.call(ctx, cred, procRead, h, func(e *xdr.Encoder) {

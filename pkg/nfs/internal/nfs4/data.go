@@ -34,26 +34,6 @@ func (c *Client) Limits(ctx context.Context) (file.Limits, error) {
 	return file.Limits{Chunk: l.chunk(), Files: copyFiles, Calls: max(1, min(copyCalls, int(l.slots)))}, nil
 }
 
-// ReadFiles reads the content of files that fit into one READ each.
-func (c *Client) ReadFiles(ctx context.Context, cred *rpc.Credential, files []*file.Copy) (done int, err error) {
-	for _, f := range files {
-		f.Data = nil
-		for eof := false; !eof && uint64(len(f.Data)) < f.Attr.Size; {
-			var more []byte
-			if more, eof, err = c.ReadAt(ctx, cred, f.From, uint64(len(f.Data)), int(f.Attr.Size)-len(f.Data)); err != nil {
-				return done, err
-			}
-			if f.Data == nil {
-				f.Data = more
-			} else {
-				f.Data = append(f.Data, more...)
-			}
-		}
-		done++
-	}
-	return done, nil
-}
-
 // MakeFiles makes files in a directory with their content, for which COMMIT is left to [Client.FinishFiles].
 func (c *Client) MakeFiles(ctx context.Context, cred *rpc.Credential, dir file.Handle, files []*file.Copy) (done int, err error) {
 	for _, f := range files {
