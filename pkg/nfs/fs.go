@@ -22,6 +22,7 @@ import (
 type FS struct {
 	client         client
 	cred           rpc.Credential // whom everything is done as
+	rootUID        uint32         // owner of the export's root, whom a server may make of us (all_squash)
 	version        Version
 	server, export string
 	observe        func(op string, d time.Duration, err error)

@@ -149,6 +149,7 @@ const (
 // were given, or else the directory's owner. The server judges after squashing, so that where it makes everybody the same
 // user (all_squash) the first answer holds for all, and we stay who we are.
 func (o *opening) identify(ctx context.Context, root *file.Attr) (writable bool, err error) {
+	o.rootUID = root.UID
 	if ok, err := o.mayWrite(ctx, o.cred); ok || err != nil {
 		return ok, err
 	}

@@ -32,9 +32,14 @@ func (f *FS) settleMkdir(ctx context.Context, path []string, want file.Set, err 
 	return err
 }
 
-// ours tells whether we could have made something that has this owner.
+// nobody is whom servers make of those they squash, unless told otherwise (exports(5), anonuid).
+const nobody = 65534
+
+// ours tells whether we could have made something that has this owner. A server that makes somebody else of everybody
+// does not tell whom: nobody, or else the one whom the export was given to.
 func (f *FS) ours(attr file.Attr, want file.Set) bool {
-	return attr.OwnerNamed || attr.UID == f.cred.UID || want.UID >= 0 && attr.UID == uint32(want.UID)
+	return attr.OwnerNamed || attr.UID == f.cred.UID || want.UID >= 0 && attr.UID == uint32(want.UID) ||
+		attr.UID == f.rootUID || attr.UID == nobody
 }
 
 // settleSymlink takes a link that holds what ours should for our own.
