@@ -52,36 +52,49 @@ type made struct {
 
 type job struct {
 	done     chan struct{} // closed when made and err are set
+	request  string        // what was asked for
 	made     made
 	err      error
 	ended    time.Time
 	progress *progress
 }
 
-// join runs do under key, or waits for the one that runs, until the context ends. Only the caller that began it may trust
-// what it made: another may have asked for something else, and asks once more. The error of a job whose caller had gone
-// is told to the next one.
-func (c *copies) join(ctx context.Context, key jobKey, p *progress, do func(ctx context.Context) (made, error)) (m made, began bool, err error) {
-	j, began := c.enter(key, p, do)
-	if j == nil {
-		return made{}, false, fmt.Errorf("%w: this process is shutting down", volume.ErrUnavailable)
+// join runs do for the request under key, or waits for the job that runs, until the context ends. What another caller's
+// job came to is an answer only if it failed for the same request, whose caller may have gone; else join begins anew.
+func (c *copies) join(ctx context.Context, key jobKey, request string, p *progress, do func(ctx context.Context) (made, error)) (made, error) {
+	for {
+		j, began := c.enter(key, request, p, do)
+		if j == nil {
+			return made{}, fmt.Errorf("%w: this process is shutting down", volume.ErrUnavailable)
+		}
+		if err := j.wait(ctx); err != nil {
+			return made{}, err
+		}
+		c.take(key, j)
+		switch {
+		case errors.Is(j.err, context.Canceled):
+			return made{}, fmt.Errorf("%w: this process is shutting down: %v", volume.ErrUnavailable, j.err)
+		case began || j.err != nil && j.request == request:
+			return j.made, j.err
+		}
 	}
+}
+
+// wait answers nil when the job has ended, and how far it is when the context ends before.
+func (j *job) wait(ctx context.Context) error {
 	ctx, cancel := answerInTime(ctx)
 	defer cancel()
 	select {
 	case <-j.done:
+		return nil
 	case <-ctx.Done():
-		select {
-		case <-j.done:
-		default:
-			return made{}, began, fmt.Errorf("%w: %s", volume.ErrBusy, j.progress)
-		}
 	}
-	c.take(key, j)
-	if errors.Is(j.err, context.Canceled) {
-		return made{}, began, fmt.Errorf("%w: this process is shutting down: %v", volume.ErrUnavailable, j.err)
+	select {
+	case <-j.done:
+		return nil
+	default:
+		return fmt.Errorf("%w: %s", volume.ErrBusy, j.progress)
 	}
-	return j.made, began, j.err
 }
 
 // answerInTime ends a little before ctx does, so that the answer still reaches a caller at the other end of a socket.
@@ -94,7 +107,7 @@ func answerInTime(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // enter answers the job under key; nil when there is none and none may begin.
-func (c *copies) enter(key jobKey, p *progress, do func(ctx context.Context) (made, error)) (j *job, began bool) {
+func (c *copies) enter(key jobKey, request string, p *progress, do func(ctx context.Context) (made, error)) (j *job, began bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for k, old := range c.jobs {
@@ -105,7 +118,7 @@ func (c *copies) enter(key jobKey, p *progress, do func(ctx context.Context) (ma
 	if j = c.jobs[key]; j != nil {
 		return j, false
 	}
-	j = &job{done: make(chan struct{}), progress: p}
+	j = &job{done: make(chan struct{}), request: request, progress: p}
 	if !c.start(func() { c.run(key, j, do) }) {
 		return nil, false
 	}

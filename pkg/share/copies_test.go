@@ -198,6 +198,23 @@ func (w *world) frozen(name string) time.Time {
 	return r.Created
 }
 
+// TestFailureOfAnother: what another request failed of is no answer to this one.
+func TestFailureOfAnother(t *testing.T) {
+	g, v := newGate(t)
+	var a volume.Volume
+	r := filling("pvc-1", "a", volume.Delete, volume.Source{Volume: &v.ID})
+	other := r
+	other.RequiredBytes = 2 << 20
+	g.try(creates(&a, other))
+	g.opened <- syscall.EDQUOT
+	g.until(func() bool { return len(g.p.Copies()) == 0 })
+	close(g.opened)
+	g.must(creates(&a, r)(g.p))
+	if a.CapacityBytes != r.RequiredBytes {
+		t.Errorf("made %+v", a)
+	}
+}
+
 // TestCopiesTakeTurns: of many copies of one share a few run at a time, and the others say that they wait.
 func TestCopiesTakeTurns(t *testing.T) {
 	const all, atOnce = 10, 4

@@ -18,13 +18,10 @@ func (m *Manager) fill(ctx context.Context, r volume.Request, id volume.ID) (vol
 			volume.ErrInvalid, from, id.Location)
 	}
 	key := jobKey{id.Location, ofVolume, id.Name()}
-	for {
-		p := newProgress(op)
-		made, began, err := m.copies.join(ctx, key, p, func(ctx context.Context) (made, error) { return m.filled(ctx, r, id, p) })
-		if err != nil || began {
-			return made.volume, err
-		}
-	}
+	p := newProgress(op)
+	request := fmt.Sprint(r.RequiredBytes, r.LimitBytes, handle(r.Source), id)
+	made, err := m.copies.join(ctx, key, request, p, func(ctx context.Context) (made, error) { return m.filled(ctx, r, id, p) })
+	return made.volume, err
 }
 
 // opAndLocation says how filling from a source is called, and where the source is.

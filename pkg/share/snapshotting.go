@@ -17,13 +17,9 @@ import (
 func (m *Manager) CreateSnapshot(ctx context.Context, r volume.SnapshotRequest) (volume.Snapshot, error) {
 	id := r.ID()
 	key := jobKey{id.Location, ofSnapshot, id.Name}
-	for {
-		p := newProgress("snapshot")
-		made, began, err := m.copies.join(ctx, key, p, func(ctx context.Context) (made, error) { return m.snapshot(ctx, r, id, p) })
-		if err != nil || began {
-			return made.snapshot, err
-		}
-	}
+	p := newProgress("snapshot")
+	made, err := m.copies.join(ctx, key, r.Source.String(), p, func(ctx context.Context) (made, error) { return m.snapshot(ctx, r, id, p) })
+	return made.snapshot, err
 }
 
 func (m *Manager) snapshot(ctx context.Context, r volume.SnapshotRequest, id volume.SnapshotID, p *progress) (made, error) {
