@@ -10,9 +10,9 @@ import (
 
 // contents makes files of the kinds that copies get wrong: several sizes, an empty one, links, modes, owners, holes, and
 // names with spaces.
-const contents = `cd /data && mkdir -p tree/empty tree/deep/er && head -c 3000000 /dev/urandom > tree/big && echo small > 'tree/with space'
+const contents = `cd /data && mkdir -p tree/empty tree/deep/er && head -c 300000 /dev/urandom > tree/big && echo small > 'tree/with space'
 : > tree/nothing && ln tree/big tree/deep/hard && ln -s ../big tree/deep/soft && ln -s /nowhere tree/dangling && mkfifo tree/pipe
-dd if=/dev/zero of=tree/hole bs=1 count=1 seek=5000000 2>/dev/null && chmod 4711 tree/big && chmod 2770 tree/deep && chown 1234:5678 'tree/with space'
+dd if=/dev/zero of=tree/hole bs=1 count=1 seek=500000 2>/dev/null && chmod 4711 tree/big && chmod 2770 tree/deep && chown 1234:5678 'tree/with space'
 touch -d '2001-02-03 04:05:06' tree/nothing tree/deep/er && sync`
 
 // fingerprint is everything about what lies in a directory of the export that a copy must keep.
