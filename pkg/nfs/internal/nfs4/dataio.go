@@ -102,10 +102,7 @@ func (c *Client) seek(ctx context.Context, cred *rpc.Credential, h file.Handle, 
 		return 0, false, &status.Error{Version: 4, Op: "SEEK", Code: status.NotSupp}
 	}
 	r, err := c.on(ctx, cred, h, func(b *compound) {
-		b.op(opSeek)
-		b.Fixed(make([]byte, len(stateID{})))
-		b.Uint64(offset)
-		b.Uint32(what)
+		b.seek(offset, what)
 	})
 	if err != nil {
 		return 0, false, err
@@ -126,10 +123,7 @@ func (c *Client) CloneFile(ctx context.Context, cred *rpc.Credential, f *file.Co
 		return 0, &status.Error{Version: 4, Op: "CLONE", Code: status.NotSupp}
 	}
 	r, err := c.do(ctx, cred, func(b *compound) {
-		b.between(f, opClone)
-		b.Uint64(0)
-		b.Uint64(0)
-		b.Uint64(0) // to the end
+		b.clone(f)
 		b.getattr(bits(attrSize))
 	})
 	if err != nil {
@@ -143,6 +137,30 @@ func (c *Client) CloneFile(ctx context.Context, cred *rpc.Credential, f *file.Co
 		return 0, err
 	}
 	return a.Size, nil
+}
+
+func (b *compound) seek(offset uint64, what uint32) {
+	b.op(opSeek)
+	b.Fixed(make([]byte, len(stateID{})))
+	b.Uint64(offset)
+	b.Uint32(what)
+}
+
+func (b *compound) clone(f *file.Copy) {
+	b.between(f, opClone)
+	b.Uint64(0)
+	b.Uint64(0)
+	b.Uint64(0) // to the end
+}
+
+func (b *compound) copyRange(f *file.Copy, offset, n uint64) {
+	b.between(f, opCopy)
+	b.Uint64(offset)
+	b.Uint64(offset)
+	b.Uint64(n)
+	b.Bool(true) // in order
+	b.Bool(true) // synchronously
+	b.Uint32(0)  // within this server
 }
 
 // between starts an operation from a file to its copy, with the anonymous stateid for both.
@@ -162,13 +180,7 @@ func (c *Client) CopyRange(ctx context.Context, cred *rpc.Credential, f *file.Co
 		return 0, notSupported
 	}
 	r, err := c.do(ctx, cred, func(b *compound) {
-		b.between(f, opCopy)
-		b.Uint64(offset)
-		b.Uint64(offset)
-		b.Uint64(n)
-		b.Bool(true) // in order
-		b.Bool(true) // synchronously
-		b.Uint32(0)  // within this server
+		b.copyRange(f, offset, n)
 	})
 	if err != nil {
 		return 0, err
