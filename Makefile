@@ -79,7 +79,7 @@ bench: ## tables of times and sizes; never fails on one
 fuzz: ## every parser and decoder for FUZZTIME each
 	@go list -f '{{.Dir}}' ./pkg/... | while read -r dir; do \
 	  grep -ho '^func Fuzz[A-Za-z0-9]*' "$$dir"/*_test.go 2>/dev/null | sed 's/^func //' | while read -r target; do \
-	    echo "$$dir $$target"; go test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) </dev/null || exit 1; done || exit 1; done
+	    echo "$$dir $$target"; go test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s </dev/null || exit 1; done || exit 1; done
 
 cluster-up: ## a Kubernetes cluster on this machine (NODES=1 or 2)
 	test/cluster/cluster up --nodes $(or $(NODES),1)

@@ -41,7 +41,7 @@ func TestEnvironment(t *testing.T) {
 
 // inEnvironment runs judge for each server of NFS_TEST_SERVER.
 func inEnvironment(t *testing.T, judge func(*testing.T, nfs.Config)) {
-	servers, err := nfsserver.FromEnv()
+	servers, err := nfsserver.FromEnv(testing.Short())
 	if err != nil {
 		t.Fatal(err)
 	}

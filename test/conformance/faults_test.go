@@ -34,40 +34,6 @@ func targets(t *testing.T) []target {
 	}})
 }
 
-// trial is something that a client goes through.
-type trial struct {
-	name  string
-	judge func(f *faulty)
-}
-
-// trials let everything happen to each call of each operation.
-func trials() []trial {
-	var all []trial
-	for _, m := range mishaps {
-		all = append(all, trial{m.name, func(f *faulty) {
-			for _, op := range operations {
-				if m.suits(f, op) {
-					f.liveThrough(op, m)
-				}
-			}
-		}})
-	}
-	for _, op := range operations {
-		all = append(all,
-			trial{"damaged replies/" + op.name, func(f *faulty) { f.resist(op) }},
-			trial{"caller leaves/" + op.name, func(f *faulty) { f.leave(op) }})
-	}
-	return all
-}
-
-// suits tells what is tried with what: all that makes sense, or, in a hurry, what takes long only with a few operations.
-func (m mishap) suits(f *faulty, op operation) bool {
-	if m.exact && f.target.slots == 0 {
-		return false
-	}
-	return !testing.Short() || !m.slow || op.name == "Rename" || op.name == "Mkdir as asked"
-}
-
 // TestFaults has each target go through each trial, many at once, and checks that no goroutine of the client is left.
 func TestFaults(t *testing.T) {
 	before := len(clientGoroutines())

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,15 +42,19 @@ func TestKernelRefuses(t *testing.T) {
 		{"high port on an insecure export", "NFS_TEST_EXPORT", "", highPort, nil, ""},
 		{"missing directory", "NFS_TEST_EXPORT", "/none", nil, fs.ErrNotExist, "does not exist on the server"},
 		{"pseudo root", "NFS_TEST_EXPORT", "/..", nil, nfs.ErrRefused, ""},
+		{"export below directories that are none", "NFS_TEST_EXPORT_NESTED", "", nil, nil, ""},
+		{"directory that only leads to it", "NFS_TEST_EXPORT_NESTED", "/..", nil, nfs.ErrRefused, ""},
+		{"for another client beside ours", "NFS_TEST_EXPORT_REFUSED_BESIDE", "", nil, nil, ""},
 		{"read-only for volumes", "NFS_TEST_EXPORT_READONLY", "", nil, nfs.ErrRefused, "read-write"},
 		{"read-only to be mounted", "NFS_TEST_EXPORT_READONLY", "", nil, nil, ""},
 	} {
 		for _, v := range versions {
 			c := guestExport(t, tt.variable)
 			c.Versions, c.Dial, c.Export = []nfs.Version{v}, tt.dial, c.Export+tt.below
-			c.Export = strings.Replace(c.Export, "/open/..", "", 1)
+			c.Export = strings.TrimSuffix(c.Export, "/open/..")
+			c.Export = strings.TrimSuffix(c.Export, "/nested/..")
 			c.ActAsOwner = tt.name != "read-only to be mounted"
-			if tt.name == "for another client" {
+			if strings.HasPrefix(tt.name, "for another client") {
 				if tt.want, tt.text = nfs.ErrRefused, "admits"; v != nfs.V3 {
 					tt.want, tt.text = fs.ErrNotExist, "not exported to this client"
 				}
@@ -81,16 +86,41 @@ func TestKernelFull(t *testing.T) {
 	}
 }
 
-// TestKernelCutConnections breaks connections to the kernel's server in the middle of everything.
+// TestKernelCutConnections breaks connections to the kernel's server in the middle of everything; who we are there makes a
+// difference to what we take for our own doing.
 func TestKernelCutConnections(t *testing.T) {
-	for _, v := range versions {
-		t.Run("v"+v.String(), func(t *testing.T) {
-			c := guestExport(t, "NFS_TEST_EXPORT")
-			c.Versions = []nfs.Version{v}
-			cutConnections(t, c)
-		})
+	for _, variable := range []string{"NFS_TEST_EXPORT", "NFS_TEST_EXPORT_SQUASH", "NFS_TEST_EXPORT_ALL_SQUASH"} {
+		for _, v := range versions {
+			if testing.Short() && variable != "NFS_TEST_EXPORT" && v != nfs.V3 {
+				continue // the others repeat nothing that was done
+			}
+			t.Run(variable+" v"+v.String(), func(t *testing.T) {
+				c := guestExport(t, variable)
+				c.Versions, c.ActAsOwner = []nfs.Version{v}, true
+				cutConnections(t, c)
+			})
+		}
 	}
 }
+
+// TestKernelFaults lets everything happen to each call to the kernel's server; in a hurry, what differs most.
+func TestKernelFaults(t *testing.T) {
+	before := len(clientGoroutines())
+	defer waitForGoroutines(t, before)
+	for _, v := range versions {
+		c := guestExport(t, "NFS_TEST_EXPORT")
+		c.Versions, c.Dial = []nfs.Version{v}, (&net.Dialer{}).DialContext
+		for _, tried := range trials() {
+			if !testing.Short() || slices.Contains(kernelTrials, tried.name) {
+				t.Run("v"+v.String()+"/"+tried.name, func(t *testing.T) {
+					withFaults(t, target{name: "kernel", Config: c, disk: c.Export}, tried.judge)
+				})
+			}
+		}
+	}
+}
+
+var kernelTrials = []string{"cut before the reply", "damaged replies/Rename", "caller leaves/CreateFile"}
 
 // TestKernelIPv6 opens an export by an address of version 6.
 func TestKernelIPv6(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -163,6 +164,9 @@ func (f *faulty) runUntil(ctx context.Context, over chan<- struct{}, op operatio
 	close(over)
 	o.fired = f.proxy.Fired() > 0
 	o.after = f.look(dir)
+	if !f.Failed() {
+		os.RemoveAll(dir) // what is still under way on the server may put something there again
+	}
 	return o
 }
 
@@ -244,4 +248,38 @@ func (f *faulty) allSlotsWork() {
 	if n := calls.Load(); n != int64(f.target.slots) || err != nil {
 		f.Errorf("%d of %d slots are in use: %v", n, f.target.slots, err)
 	}
+}
+
+// trial is something that a client goes through.
+type trial struct {
+	name  string
+	judge func(f *faulty)
+}
+
+// trials let everything happen to each call of each operation.
+func trials() []trial {
+	var all []trial
+	for _, m := range mishaps {
+		all = append(all, trial{m.name, func(f *faulty) {
+			for _, op := range operations {
+				if m.suits(f, op) {
+					f.liveThrough(op, m)
+				}
+			}
+		}})
+	}
+	for _, op := range operations {
+		all = append(all,
+			trial{"damaged replies/" + op.name, func(f *faulty) { f.resist(op) }},
+			trial{"caller leaves/" + op.name, func(f *faulty) { f.leave(op) }})
+	}
+	return all
+}
+
+// suits tells what is tried with what: all that makes sense, or, in a hurry, what takes long only with a few operations.
+func (m mishap) suits(f *faulty, op operation) bool {
+	if m.exact && f.target.slots == 0 {
+		return false
+	}
+	return !testing.Short() || !m.slow || op.name == "Rename" || op.name == "Mkdir as asked"
 }

@@ -33,7 +33,7 @@ type export struct {
 	dir      string
 	clients  string
 	options  string
-	fs       string // options of the tmpfs mounted there; "" for none, "ext4" for an ext4 file system
+	fs       string // options of the tmpfs mounted there; or "ext4", or "xfs", which has reflinks
 	mode     os.FileMode
 	owner    int
 }
@@ -43,10 +43,14 @@ const everyone = "*"
 var exports = []export{
 	{"NFS_TEST_EXPORT", "/exports/open", everyone, "rw,no_root_squash,insecure", "size=64m", 0o755, 0},
 	{"NFS_TEST_EXPORT_EXT4", "/exports/ext4", everyone, "rw,no_root_squash,insecure", "ext4", 0o755, 0},
+	{"NFS_TEST_EXPORT_XFS", "/exports/xfs", everyone, "rw,no_root_squash,insecure", "xfs", 0o755, 0},
+	{"NFS_TEST_EXPORT_NESTED", "/exports/no/export/here/nested", everyone, "rw,no_root_squash,insecure", "size=64m", 0o755, 0},
 	{"NFS_TEST_EXPORT_SQUASH", "/exports/squash", everyone, "rw,root_squash,insecure", "size=64m", 0o770, 1000},
+	{"NFS_TEST_EXPORT_ALL_SQUASH", "/exports/allsquash", everyone, "rw,all_squash,anonuid=1000,anongid=1000,insecure", "size=64m", 0o770, 1000},
 	{"NFS_TEST_EXPORT_SECURE", "/exports/secure", everyone, "rw,no_root_squash,secure", "size=64m", 0o755, 0},
 	{"NFS_TEST_EXPORT_READONLY", "/exports/readonly", everyone, "ro,no_root_squash,insecure", "size=1m", 0o755, 0},
 	{"NFS_TEST_EXPORT_REFUSED", "/exports/refused", "192.0.2.1", "rw,no_root_squash,insecure", "size=1m", 0o755, 0},
+	{"NFS_TEST_EXPORT_REFUSED_BESIDE", "/exports/no/export/here/refused", "192.0.2.1", "rw,no_root_squash,insecure", "size=1m", 0o755, 0},
 	{"NFS_TEST_EXPORT_SMALL", "/exports/small", everyone, "rw,no_root_squash,insecure", "size=1m", 0o755, 0},
 }
 
@@ -125,14 +129,28 @@ func (e export) make(number int) error {
 }
 
 func (e export) mount(number int) error {
-	if e.fs != "ext4" {
+	image := fmt.Sprintf("/run/export%d.img", number)
+	switch e.fs {
+	case "ext4":
+		if err := makeExt4(image, image, 128<<20); err != nil {
+			return err
+		}
+	case "xfs":
+		if err := makeXFS(image); err != nil {
+			return err
+		}
+	default:
 		return unix.Mount("tmpfs", e.dir, "tmpfs", 0, e.fs)
 	}
-	image := fmt.Sprintf("/run/export%d.img", number)
-	if err := makeExt4(image, image, 128<<20); err != nil {
+	return mountImageFile(image, e.dir, e.fs)
+}
+
+// makeXFS makes an XFS file system with reflinks; it cannot be smaller.
+func makeXFS(image string) error {
+	if err := makeEmpty(image, 320<<20); err != nil {
 		return err
 	}
-	return mountExt4(image, e.dir)
+	return command("/usr/sbin/mkfs.xfs", "-q", "-K", "-m", "reflink=1", image)
 }
 
 func waitForServer(address string) error {

@@ -13,12 +13,12 @@ import (
 )
 
 // debianPackages hold the guest's kernel and the programs init runs in it.
-var debianPackages = []string{"user-mode-linux", "nfs-kernel-server", "nfs-common", "rpcbind", "iproute2", "e2fsprogs"}
+var debianPackages = []string{"user-mode-linux", "nfs-kernel-server", "nfs-common", "rpcbind", "iproute2", "e2fsprogs", "xfsprogs"}
 
 // programs must be found, in the host's directories or among the unpacked packages.
 var programs = []string{
 	"usr/bin/linux.uml", "usr/sbin/rpc.nfsd", "usr/sbin/rpc.mountd", "usr/sbin/exportfs", "usr/sbin/rpc.statd",
-	"usr/sbin/rpcbind", "usr/sbin/ip", "usr/sbin/mkfs.ext4",
+	"usr/sbin/rpcbind", "usr/sbin/ip", "usr/sbin/mkfs.ext4", "usr/sbin/mkfs.xfs",
 }
 
 // packages says where the guest's kernel, modules and programs are.

@@ -77,16 +77,11 @@ func mountImage() error {
 	if err := makeExt4(image, "/root.img", 32<<20); err != nil {
 		return err
 	}
-	return mountExt4(image, newRoot)
+	return mountImageFile(image, newRoot, "ext4")
 }
 
 func makeExt4(file, name string, size int64) error {
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Truncate(size); err != nil {
+	if err := makeEmpty(file, size); err != nil {
 		return err
 	}
 	root := overlayDir + "/all"
@@ -102,7 +97,17 @@ func makeExt4(file, name string, size int64) error {
 	return nil
 }
 
-func mountExt4(image, dir string) error {
+// makeEmpty makes a file of that many bytes, none of which take up room.
+func makeEmpty(file string, size int64) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Truncate(size)
+}
+
+func mountImageFile(image, dir, kind string) error {
 	device, err := loopDevice(image)
 	if err != nil {
 		return fmt.Errorf("making a loop device: %w", err)
@@ -110,7 +115,7 @@ func mountExt4(image, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := unix.Mount(device, dir, "ext4", 0, ""); err != nil {
+	if err := unix.Mount(device, dir, kind, 0, ""); err != nil {
 		return fmt.Errorf("mounting %s: %w", image, err)
 	}
 	return nil

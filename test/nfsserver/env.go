@@ -16,23 +16,29 @@ type External struct {
 // test/guest does, with paths in other variables.
 const Variable = "NFS_TEST_SERVER"
 
-// Exports of a guest that the contract holds on, and the versions to try: a file system that syncs shows nothing that
-// depends on the version.
+// Exports of a guest that the contract holds on, and the versions to try when in a hurry: a file system shows little that
+// depends on the version, an identity little that depends on the file system.
 var guestExports = []struct {
 	variable string
 	versions []string
 }{
 	{"NFS_TEST_EXPORT", []string{"3", "4.0", "4.1", "4.2"}},
-	{"NFS_TEST_EXPORT_SQUASH", []string{"3", "4.0", "4.1", "4.2"}},
+	{"NFS_TEST_EXPORT_SQUASH", []string{"4.2"}},
+	{"NFS_TEST_EXPORT_ALL_SQUASH", []string{"3"}},
 	{"NFS_TEST_EXPORT_EXT4", []string{"4.2"}},
+	{"NFS_TEST_EXPORT_XFS", []string{"4.2"}},
+	{"NFS_TEST_EXPORT_NESTED", nil},
+	{"NFS_TEST_EXPORT_SECURE", nil},
 }
 
-// FromEnv returns the exports that the environment names, none when it names none.
-func FromEnv() ([]External, error) {
+var allVersions = []string{"3", "4.0", "4.1", "4.2"}
+
+// FromEnv returns the exports that the environment names, none when it names none; of a guest's, a choice when in a hurry.
+func FromEnv(hurry bool) ([]External, error) {
 	var servers []External
 	for _, field := range strings.Fields(os.Getenv(Variable)) {
 		if !strings.Contains(field, ":/") {
-			servers = append(servers, fromGuest(field)...)
+			servers = append(servers, fromGuest(field, hurry)...)
 			continue
 		}
 		source, options, _ := strings.Cut(field, ",")
@@ -46,10 +52,14 @@ func FromEnv() ([]External, error) {
 	return servers, nil
 }
 
-func fromGuest(host string) []External {
+func fromGuest(host string, hurry bool) []External {
 	var servers []External
 	for _, e := range guestExports {
-		for _, version := range e.versions {
+		versions := allVersions
+		if hurry {
+			versions = e.versions
+		}
+		for _, version := range versions {
 			if export := os.Getenv(e.variable); export != "" {
 				servers = append(servers, External{Host: host, Export: export, Version: version})
 			}

@@ -17,13 +17,13 @@ func TestFromEnv(t *testing.T) {
 		},
 	} {
 		t.Setenv(Variable, value)
-		if got, err := FromEnv(); err != nil || !slices.Equal(got, want) {
+		if got, err := FromEnv(false); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %v, %v, want %v", value, got, err, want)
 		}
 	}
 	for _, value := range []string{":/exp", "host:/exp,version=3"} {
 		t.Setenv(Variable, value)
-		if got, err := FromEnv(); err == nil {
+		if got, err := FromEnv(false); err == nil {
 			t.Errorf("%q: %v", value, got)
 		}
 	}
