@@ -69,7 +69,8 @@ func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) (err erro
 		return err
 	}
 	manager := share.NewManager(share.Config{
-		Open: client{log: log, metrics: m, tls: o.tls}.open, Locations: locations(defaults), Classify: classify, Observe: m.operation, Log: log,
+		Open: client{log: log, metrics: m, tls: o.tls}.open, Route: routeName, Locations: locations(defaults),
+		Classify: classify, Observe: m.operation, Log: log,
 	})
 	defer func() { err = errors.Join(err, manager.Close()) }()
 	m.registry.MustRegister(work{manager.Stats, manager.Copies, time.Now})

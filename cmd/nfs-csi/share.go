@@ -34,6 +34,18 @@ func (c client) open(ctx context.Context, l volume.Location, mountOptions []stri
 	return f, f, nil
 }
 
+// routeName is [share.Config].Route: options that lead to a server in one way have one name.
+func routeName(mountOptions []string) string {
+	r, err := parseRoute(mountOptions)
+	if err != nil {
+		return strings.Join(mountOptions, ",") // to be refused
+	}
+	if !r.byKerberos() {
+		r.security = ""
+	}
+	return fmt.Sprintf("%+v", r)
+}
+
 // config is how the controller reaches a server that nodes mount with these options.
 func (c client) config(server, export string, mountOptions []string) (nfs.Config, error) {
 	r, err := parseRoute(mountOptions)

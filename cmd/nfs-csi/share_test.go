@@ -51,6 +51,24 @@ func TestConfigRefuses(t *testing.T) {
 	}
 }
 
+// What leads to a server in another way has another name, what is the kernel's alone has not.
+func TestRouteName(t *testing.T) {
+	plain := routeName(nil)
+	for _, same := range [][]string{{}, {"hard", "noatime"}, {"sec=sys"}, {"nconnect=4,timeo=600"}} {
+		if got := routeName(same); got != plain {
+			t.Errorf("%q: %s", same, got)
+		}
+	}
+	names := map[string][]string{plain: nil}
+	for _, other := range [][]string{{"vers=3"}, {"vers=4.1"}, {"port=2050"}, {"xprtsec=tls"}, {"xprtsec=mtls"}, {"sec=krb5p"}, {"noresvport"}, {"vers=9"}} {
+		name := routeName(other)
+		if before, taken := names[name]; taken {
+			t.Errorf("%q and %q are both %s", other, before, name)
+		}
+		names[name] = other
+	}
+}
+
 func TestClassify(t *testing.T) {
 	for err, want := range map[error]error{nfs.ErrUnreachable: volume.ErrUnavailable, nfs.ErrGrace: volume.ErrUnavailable, nfs.ErrRefused: volume.ErrRefused, fs.ErrExist: nil} {
 		if got := classify(fmt.Errorf("around: %w", err)); got != want {

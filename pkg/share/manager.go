@@ -15,6 +15,8 @@ type Config struct {
 	// Open opens the share at l. mountOptions are those of a class or a volume and may be nil. The closer ends what
 	// the FS holds open; after it no call is made. ctx ends with the call to Open.
 	Open func(ctx context.Context, l volume.Location, mountOptions []string) (FS, io.Closer, error)
+	// Route names the way to a server that mountOptions ask for: a share is opened once for each. Default: all are one.
+	Route func(mountOptions []string) string
 	// Locations are known from the start, so that their volumes are listed before any of them is used.
 	Locations []volume.Location
 	// Classify names the sentinel of pkg/volume that an error of Open or of an FS means, nil for what it does not
@@ -58,6 +60,9 @@ func NewManager(c Config) *Manager {
 	if c.IdleTimeout <= 0 {
 		c.IdleTimeout = 5 * time.Minute
 	}
+	if c.Route == nil {
+		c.Route = func([]string) string { return "" }
+	}
 	if c.PurgeDelay <= 0 {
 		c.PurgeDelay = 300 * time.Millisecond
 	}
@@ -74,9 +79,8 @@ func (m *Manager) Close() error { return m.pool.close() }
 // Trash counts the deleted volumes whose content is still being removed, on the shares that are open.
 func (m *Manager) Trash() int {
 	n := 0
-	for _, s := range m.pool.shares() {
-		entries, _ := s.purger.waiting()
-		n += entries
+	for _, s := range m.pool.stats() {
+		n += s.Trash
 	}
 	return n
 }
@@ -110,6 +114,9 @@ func (m *Manager) Create(ctx context.Context, r volume.Request) (volume.Volume, 
 	id, err := r.ID()
 	if err != nil {
 		return volume.Volume{}, err
+	}
+	if r.MountOptions == nil {
+		r.MountOptions = []string{} // a class without is reached without
 	}
 	if r.Source != nil {
 		return m.fill(ctx, r, id)

@@ -30,7 +30,7 @@ type share struct {
 	purgeDelay time.Duration // see Config
 }
 
-// pool keeps one open share per location. It owns every goroutine of the package.
+// pool keeps one open share per location and way there. It owns every goroutine of the package.
 type pool struct {
 	config Config
 	locks  *locks
@@ -40,10 +40,16 @@ type pool struct {
 
 	mu      sync.Mutex
 	closed  bool
-	slots   map[volume.Location]*slot
-	options map[volume.Location][]string // how each location that was ever opened was reached
+	slots   map[way]*slot
+	options map[volume.Location][]string // how each location was reached when it was opened last
 	ledgers map[volume.Location]*ledger  // of each location that was ever opened
 	visits  map[volume.Location]visit    // the next one to each location
+}
+
+// way is where a share is and how it is reached: what one caller wants encrypted must not go over the connection of another.
+type way struct {
+	volume.Location
+	route string // see Config.Route
 }
 
 // slot is a share that is being opened, or is open.
@@ -58,7 +64,7 @@ type slot struct {
 
 func newPool(c Config, l *locks) *pool {
 	p := &pool{
-		config: c, locks: l, slots: map[volume.Location]*slot{}, options: map[volume.Location][]string{},
+		config: c, locks: l, slots: map[way]*slot{}, options: map[volume.Location][]string{},
 		ledgers: map[volume.Location]*ledger{}, visits: map[volume.Location]visit{},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -70,7 +76,7 @@ func newPool(c Config, l *locks) *pool {
 }
 
 // acquire answers the slot of the share at l, open, after opening it if needed; callers at once wait for the same
-// opening. Whoever got a slot leaves it.
+// opening. Without mountOptions the share is reached as it was last. Whoever got a slot leaves it.
 func (p *pool) acquire(ctx context.Context, l volume.Location, mountOptions []string) (*slot, error) {
 	s, err := p.enter(l, mountOptions)
 	if err != nil {
@@ -95,14 +101,15 @@ func (p *pool) enter(l volume.Location, mountOptions []string) (*slot, error) {
 	if p.closed {
 		return nil, fmt.Errorf("%w: this process is shutting down", volume.ErrUnavailable)
 	}
-	s := p.slots[l]
+	if mountOptions == nil {
+		mountOptions = p.options[l]
+	}
+	w := way{l, p.config.Route(mountOptions)}
+	s := p.slots[w]
 	if s == nil {
-		if mountOptions == nil {
-			mountOptions = p.options[l]
-		}
 		s = &slot{ready: make(chan struct{})}
-		p.slots[l] = s
-		p.tasks.Go(func() { p.open(s, l, mountOptions) })
+		p.slots[w] = s
+		p.tasks.Go(func() { p.open(s, w, mountOptions) })
 	}
 	s.users++
 	return s, nil
@@ -116,24 +123,24 @@ func (p *pool) leave(s *slot) {
 }
 
 // open opens the share for whoever waits; it goes on when one of them has gone.
-func (p *pool) open(s *slot, l volume.Location, mountOptions []string) {
+func (p *pool) open(s *slot, w way, mountOptions []string) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.config.OpenTimeout)
 	defer cancel()
 	began := time.Now()
-	fsys, closer, err := p.config.Open(ctx, l, mountOptions)
+	fsys, closer, err := p.config.Open(ctx, w.Location, mountOptions)
 	p.config.Observe("open", time.Since(began), err)
 	if err != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		s.err = fmt.Errorf("opening the share: %w", p.openError(err))
-		delete(p.slots, l)
+		delete(p.slots, w)
 		close(s.ready)
 		return
 	}
-	opened := p.newShare(l, fsys)
+	opened := p.newShare(w.Location, fsys)
 	p.mu.Lock()
 	s.share, s.closer, s.idle = opened, closer, time.Now()
-	p.options[l] = mountOptions
+	p.options[w.Location] = mountOptions
 	close(s.ready)
 	p.mu.Unlock()
 	opened.purger.wake()
@@ -219,10 +226,10 @@ func (p *pool) takeIdle() []*slot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var idle []*slot
-	for l, s := range p.slots {
+	for w, s := range p.slots {
 		if s.users == 0 && s.share != nil && !s.share.purger.busy() && time.Since(s.idle) >= p.config.IdleTimeout {
 			idle = append(idle, s)
-			delete(p.slots, l)
+			delete(p.slots, w)
 		}
 	}
 	return idle
@@ -239,11 +246,11 @@ func (p *pool) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var errs []error
-	for l, s := range p.slots {
+	for w, s := range p.slots {
 		if s.closer != nil {
 			errs = append(errs, s.closer.Close())
 		}
-		delete(p.slots, l)
+		delete(p.slots, w)
 	}
 	return errors.Join(errs...)
 }

@@ -102,6 +102,44 @@ func TestOpenOnce(t *testing.T) {
 	})
 }
 
+// TestWaysAreKeptApart: what one class wants encrypted is not done over the connection of another, and a caller that does
+// not say how to reach the share takes the way of the last one who did.
+func TestWaysAreKeptApart(t *testing.T) {
+	route := func(c *share.Config) {
+		c.Route = func(options []string) string {
+			return strings.Join(slices.DeleteFunc(slices.Clone(options), func(o string) bool { return o == "hard" }), ",")
+		}
+	}
+	withServer(t, route, func(t *testing.T, s *server, m *share.Manager) {
+		var id volume.ID
+		for i, options := range [][]string{{"xprtsec=tls"}, nil, {"hard"}, {"hard", "xprtsec=tls"}} {
+			r := request(fmt.Sprint("v", i), fmt.Sprint("v", i), volume.Delete, false)
+			r.MountOptions = options
+			v, err := m.Create(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id = v.ID
+		}
+		if opened, open := s.count(); opened != 2 || open != 2 {
+			t.Errorf("opened %d, open %d", opened, open)
+		}
+		if _, err := m.Get(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+		if got := s.options; len(got) != 2 || !slices.Equal(got[0], []string{"xprtsec=tls"}) || len(got[1]) != 0 {
+			t.Errorf("opened with %q", got)
+		}
+		if err := m.Delete(t.Context(), id, []string{"xprtsec=tls"}); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if all := m.Stats(); len(all) != 1 || all[0].Trash != m.Trash() {
+			t.Errorf("%+v, %d in the trash", all, m.Trash())
+		}
+	})
+}
+
 // TestIdle: a share that nobody uses is closed, and opened again in the way it was reached before.
 func TestIdle(t *testing.T) {
 	withServer(t, nil, func(t *testing.T, s *server, m *share.Manager) {

@@ -79,17 +79,19 @@ func (p *pool) ledger(l volume.Location) *ledger {
 
 // stats tells of every location that was ever opened.
 func (p *pool) stats() []Stats {
-	open := map[volume.Location]*share{}
+	open := map[volume.Location][]*share{}
 	for _, s := range p.shares() {
-		open[s.location] = s
+		open[s.location] = append(open[s.location], s)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var all []Stats
 	for l, ledger := range p.ledgers {
 		stats := ledger.stats(l)
-		if s := open[l]; s != nil {
-			stats.Trash, stats.OldestTrash = s.purger.waiting()
+		for _, s := range open[l] { // all of them see the same trash
+			if n, oldest := s.purger.waiting(); n > stats.Trash {
+				stats.Trash, stats.OldestTrash = n, oldest
+			}
 		}
 		all = append(all, stats)
 	}
