@@ -15,10 +15,12 @@ const contents = `cd /data && mkdir -p tree/empty tree/deep/er && head -c 300000
 dd if=/dev/zero of=tree/hole bs=1 count=1 seek=500000 2>/dev/null && chmod 4711 tree/big && chmod 2770 tree/deep && chown 1234:5678 'tree/with space'
 touch -d '2001-02-03 04:05:06' tree/nothing tree/deep/er && sync`
 
-// fingerprint is everything about what lies in a directory of the export that a copy must keep.
+// fingerprint is everything about what lies in a directory of the export that a copy must keep; not the times of links, which the
+// server in the cluster does not let anybody set.
 func (n namespace) fingerprint(dir string) string {
 	n.t.Helper()
-	return n.export().sh(fmt.Sprintf(`cd %q/tree && find . -type f -exec sha256sum {} + | sort && find . ! -type d -exec stat -c '%%N %%f %%u:%%g %%h %%s %%Y' {} + | sort &&
+	return n.export().sh(fmt.Sprintf(`cd %q/tree && find . -type f -exec sha256sum {} + | sort && find . ! -type d ! -type l -exec stat -c '%%n %%f %%u:%%g %%h %%s %%Y' {} + | sort &&
+find . -type l -exec stat -c '%%N %%f %%u:%%g %%h %%s' {} + | sort &&
 find . -type d -exec stat -c '%%n %%f %%u:%%g %%Y' {} + | sort`, dir))
 }
 
