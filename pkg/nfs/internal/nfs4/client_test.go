@@ -45,6 +45,7 @@ func TestFaults(t *testing.T) {
 		{"grace", fault{op: opCreate, code: status.Grace}, 1, status.OK, false},
 		{"session forgotten", fault{forget: true}, 2, status.OK, false},
 		{"dead session", fault{sequence: status.DeadSession}, 2, status.OK, false},
+		{"lease expired", fault{sequence: status.Expired}, 2, status.OK, false},
 		{"bad slot", fault{sequence: status.BadSlot}, 2, status.OK, false},
 		{"numbers differ", fault{sequence: status.SeqMisordered}, 2, status.OK, false},
 		{"handle of the export stale", fault{op: opPutFH, code: status.Stale}, 1, status.OK, false},

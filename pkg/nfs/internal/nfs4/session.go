@@ -199,7 +199,7 @@ func (c *Client) answer(s *session, sl *slot, q *request, body []byte) (*results
 		s.release(sl, true)
 		return nil, errOver
 	case status.Is(err, status.BadSession, status.DeadSession, status.BadSlot, status.SeqMisordered, status.SeqFalseRetry,
-		status.NotBound, status.StaleClientID):
+		status.NotBound, status.StaleClientID, status.Expired): // the last is ganesha's word for a lease that has run out
 		s.end()
 		return nil, fmt.Errorf("%w: %w", errOver, err)
 	case errors.Is(err, xdr.ErrMalformed):
