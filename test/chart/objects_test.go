@@ -163,6 +163,30 @@ func TestServices(t *testing.T) {
 	}
 }
 
+// TestTLS: both pods get the files of the Secret, and are told of those that it has.
+func TestTLS(t *testing.T) {
+	for values, want := range map[string][]string{
+		"{}":                                   nil,
+		"tls: {secretName: nfs}":               {"--tls-ca=/tls/ca.crt"},
+		"tls: {secretName: nfs, mutual: true}": {"--tls-ca=/tls/ca.crt", "--tls-cert=/tls/tls.crt", "--tls-key=/tls/tls.key"},
+		"tls: {mutual: true}":                  nil,
+	} {
+		all := objects(t, values)
+		for _, pod := range []corev1.PodSpec{one[*appsv1.Deployment](t, all).Spec.Template.Spec, one[*appsv1.DaemonSet](t, all).Spec.Template.Spec} {
+			c := pod.Containers[0]
+			told := slices.DeleteFunc(slices.Clone(c.Args), func(a string) bool { return !strings.HasPrefix(a, "--tls-") })
+			if !slices.Equal(told, want) {
+				t.Errorf("%q: %s is told %q", values, c.Name, told)
+			}
+			mounted := slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == "tls" && m.MountPath == "/tls" && m.ReadOnly })
+			given := slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == "tls" && v.Secret != nil && v.Secret.SecretName == "nfs" })
+			if mounted != (want != nil) || given != (want != nil) {
+				t.Errorf("%q: %s: mounted %t, given %t", values, c.Name, mounted, given)
+			}
+		}
+	}
+}
+
 func TestVolumeSnapshotClasses(t *testing.T) {
 	if text := render(t, "")["volumesnapshotclass.yaml"]; strings.TrimSpace(text) != "" {
 		t.Errorf("without being asked for: %s", text)

@@ -55,6 +55,33 @@ annotations:
 {{- .Values.serviceAccount.node | default (printf "%s-node" (include "nfs-csi.fullname" .)) -}}
 {{- end -}}
 
+{{/* What both pods need to reach NFS servers by TLS: arguments, mount and volume, or nothing. */}}
+{{- define "nfs-csi.tls.args" -}}
+{{- if .Values.tls.secretName -}}
+- --tls-ca=/tls/ca.crt
+{{- if .Values.tls.mutual }}
+- --tls-cert=/tls/tls.crt
+- --tls-key=/tls/tls.key
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "nfs-csi.tls.mount" -}}
+{{- if .Values.tls.secretName -}}
+- name: tls
+  mountPath: /tls
+  readOnly: true
+{{- end -}}
+{{- end -}}
+
+{{- define "nfs-csi.tls.volume" -}}
+{{- with .Values.tls.secretName -}}
+- name: tls
+  secret:
+    secretName: {{ . }}
+{{- end -}}
+{{- end -}}
+
 {{- define "nfs-csi.image" -}}
 {{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
