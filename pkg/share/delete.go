@@ -22,6 +22,10 @@ type deletion struct {
 // delete deletes the volume with handle id. A volume without a record is one of a predecessor's, or deleted already.
 func (s *share) delete(ctx context.Context, id volume.ID) error {
 	st, err := s.look(ctx, id.Name(), id.Dir)
+	if err == nil && st.found != whole && st.info != nil {
+		// A record comes before its directory, but both may have come between our two reads: only a second look is sure.
+		st, err = s.look(ctx, id.Name(), id.Dir)
+	}
 	if err != nil {
 		return err
 	}
