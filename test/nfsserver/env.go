@@ -22,10 +22,10 @@ var guestExports = []struct {
 	variable string
 	versions []string
 }{
-	{"NFS_TEST_EXPORT", []string{"3", "4.0", "4.2"}},
+	{"NFS_TEST_EXPORT", []string{"3", "4.2"}},
 	{"NFS_TEST_EXPORT_SQUASH", []string{"4.2"}},
 	{"NFS_TEST_EXPORT_ALL_SQUASH", []string{"3"}},
-	{"NFS_TEST_EXPORT_XFS", []string{"4.2"}},
+	{"NFS_TEST_EXPORT_XFS", nil},
 	{"NFS_TEST_EXPORT_EXT4", nil},
 	{"NFS_TEST_EXPORT_NESTED", nil},
 	{"NFS_TEST_EXPORT_SECURE", nil},
