@@ -73,15 +73,23 @@ func probed(t *testing.T, d *dials) (config func(path string) nfs.Config) {
 	return config
 }
 
+// probing is a prober, to be closed, that has looked at the directory one.
+func probing(t *testing.T, d *dials) (*prober, func(path string) nfs.Config) {
+	t.Helper()
+	config := probed(t, d)
+	p := newProber()
+	if err := p.probe(t.Context(), config("/share/one"), nil); err != nil {
+		p.close()
+		t.Fatal(err)
+	}
+	return p, config
+}
+
 func TestProberConnectsOnceForAShare(t *testing.T) {
 	leavesNothing(t)
 	var d dials
-	config := probed(t, &d)
-	p := newProber()
+	p, config := probing(t, &d)
 	defer p.close()
-	if err := p.probe(t.Context(), config("/share/one"), nil); err != nil {
-		t.Fatal(err)
-	}
 	before := d.count()
 	var all sync.WaitGroup
 	for _, path := range []string{"/share/one", "/share/two", "/share/one/", "/share//two"} {
@@ -100,8 +108,7 @@ func TestProberConnectsOnceForAShare(t *testing.T) {
 // What a look from the directory above does not settle is asked of the server.
 func TestProberKnowsWhatItDoesNotKnow(t *testing.T) {
 	var d dials
-	config := probed(t, &d)
-	p := newProber()
+	p, config := probing(t, &d)
 	defer p.close()
 	for _, path := range []string{"/share/none", "/share/link", "/"} {
 		if p.beside(t.Context(), config(path), nil) {
@@ -123,12 +130,8 @@ func TestProberKnowsWhatItDoesNotKnow(t *testing.T) {
 func TestProberSurvivesItsServer(t *testing.T) {
 	leavesNothing(t)
 	var d dials
-	config := probed(t, &d)
-	p := newProber()
+	p, config := probing(t, &d)
 	defer p.close()
-	if err := p.probe(t.Context(), config("/share/one"), nil); err != nil {
-		t.Fatal(err)
-	}
 	d.set(true)
 	if err := p.probe(t.Context(), config("/share/two"), nil); !errors.Is(err, nfs.ErrUnreachable) {
 		t.Errorf("while the server is away: %v", err)
@@ -142,12 +145,8 @@ func TestProberSurvivesItsServer(t *testing.T) {
 // A volume that is removed while the directory above is open is not there any more.
 func TestProberLooksEachTime(t *testing.T) {
 	var d dials
-	config := probed(t, &d)
-	p := newProber()
+	p, config := probing(t, &d)
 	defer p.close()
-	if err := p.probe(t.Context(), config("/share/one"), nil); err != nil {
-		t.Fatal(err)
-	}
 	share, err := nfs.Open(t.Context(), config("/"))
 	if err != nil {
 		t.Fatal(err)
