@@ -82,8 +82,6 @@ func (c *copies) join(ctx context.Context, key jobKey, request string, p *progre
 
 // wait answers nil when the job has ended, and how far it is when the context ends before.
 func (j *job) wait(ctx context.Context) error {
-	ctx, cancel := answerInTime(ctx)
-	defer cancel()
 	select {
 	case <-j.done:
 		return nil
@@ -95,15 +93,6 @@ func (j *job) wait(ctx context.Context) error {
 	default:
 		return fmt.Errorf("%w: %s", volume.ErrBusy, j.progress)
 	}
-}
-
-// answerInTime ends a little before ctx does, so that the answer still reaches a caller at the other end of a socket.
-func answerInTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return ctx, func() {}
-	}
-	return context.WithDeadline(ctx, deadline.Add(-min(time.Second, time.Until(deadline)/10)))
 }
 
 // enter answers the job under key; nil when there is none and none may begin.

@@ -48,15 +48,20 @@ func (n namespace) growsTo(claim, size string) {
 	}
 }
 
-// A copy of a claim has all of its files, is a volume of its own, and outlives the first. Both grow and change.
-func TestSmokeCloneGrowsAndChanges(t *testing.T) {
-	n := newNamespace(t, "clone")
+// filled makes the claim first, which the pod writer fills, and answers its volume and the fingerprint of that.
+func (n namespace) filled() (first volume, want string) {
 	n.applyClaim(claim{Claim: "first", Class: "nfs"})
 	n.applyPod(pod{Pod: "writer", Claim: "first"})
 	n.ready("writer")
 	n.sh("writer", contents)
-	first := n.bound("first")
-	want := n.fingerprint(first.Dir)
+	first = n.bound("first")
+	return first, n.fingerprint(first.Dir)
+}
+
+// A copy of a claim has all of its files, is a volume of its own, and outlives the first. Both grow and change.
+func TestSmokeCloneGrowsAndChanges(t *testing.T) {
+	n := newNamespace(t, "clone")
+	first, want := n.filled()
 
 	n.applyClaim(claim{Claim: "small", Class: "nfs", Size: "1Mi", Source: "first"})
 	n.warned("small", "ask for at least as much", claimDeadline)
@@ -96,12 +101,7 @@ func TestSmokeCloneGrowsAndChanges(t *testing.T) {
 // A snapshot keeps what was there, is restored twice, once when its source is gone, and is removed.
 func TestSnapshotIsRestored(t *testing.T) {
 	n := newNamespace(t, "snapshot")
-	n.applyClaim(claim{Claim: "first", Class: "nfs"})
-	n.applyPod(pod{Pod: "writer", Claim: "first"})
-	n.ready("writer")
-	n.sh("writer", contents)
-	first := n.bound("first")
-	want := n.fingerprint(first.Dir)
+	first, want := n.filled()
 
 	n.applyClaim(claim{Claim: "early", Class: "nfs", Snapshot: "snap"})
 	n.warned("early", "does not exist", claimDeadline)
