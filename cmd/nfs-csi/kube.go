@@ -40,11 +40,16 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading how to reach the API server: %w", err)
 	}
+	return ours(config), nil
+}
+
+// ours is a way to the API server as all of our clients use it.
+func ours(config *rest.Config) *rest.Config {
 	config.UserAgent = "nfs-csi/" + version
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	config.QPS, config.Burst = apiQPS, apiBurst
-	return config, nil
+	return config
 }
 
 // election is run with a client of its own, so that no renewal waits behind other calls.

@@ -14,7 +14,7 @@ func main() {
 	routeLibraryLogs()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal kills
-	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	err := execute(ctx, commandOf(os.Args[0]), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	var code exitCode
 	switch {
 	case errors.As(err, &code):

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"github.com/nfs-csi/nfs-csi/pkg/mount"
 )
 
@@ -22,7 +24,7 @@ func TestMain(m *testing.M) {
 		os.Exit(mount.HelperMain(os.Stdin, os.Stdout))
 	}
 	routeLibraryLogs()
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){"nfs-csi": main, pluginName: main}) // of the scripts' processes; a test's goes on
 }
 
 // process is the program running in the test's own process.

@@ -24,14 +24,19 @@ func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // run is the whole program. It returns when ctx has ended and all that it started has, or with what went wrong.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	root := &cobra.Command{
-		Use:           "nfs-csi",
-		Short:         "Dynamic NFS volumes for Kubernetes",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.CompletionOptions.HiddenDefaultCmd = true
+	return execute(ctx, rootCommand(), args, stdin, stdout, stderr)
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{Use: "nfs-csi", Short: "Dynamic NFS volumes for Kubernetes"}
 	root.AddCommand(controllerCommand(), nodeCommand(), versionCommand(), mountHelperCommand())
+	root.AddCommand(toolCommands()...)
+	return root
+}
+
+// execute runs one of root's commands.
+func execute(ctx context.Context, root *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: see %s --help", err, c.CommandPath())
 	})

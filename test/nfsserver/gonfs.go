@@ -4,6 +4,7 @@ package nfsserver
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -152,3 +153,6 @@ type openFile struct{ *os.File }
 
 func (openFile) Lock() error   { return nil }
 func (openFile) Unlock() error { return nil }
+
+// Options are the mount options that lead to the server.
+func (g *GoNFS) Options() string { return fmt.Sprintf("vers=3,port=%d,mountport=%d", g.Port, g.Port) }
