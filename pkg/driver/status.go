@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -54,8 +56,21 @@ func codeOf(err error) codes.Code {
 	return codes.Internal
 }
 
-// oneLine is the text of err with joined errors on one line, as events and logs show it. Text that is not UTF-8, as a
-// name on an export may be, would make gRPC lose the whole message.
+// maxText bounds what one call answers, in bytes.
+const maxText = 2000
+
+// oneLine is the text of err as events and logs show it: joined errors on one line, no character that a terminal obeys, and of a
+// text that is too long the beginning and the end, where the advice is. Text that is not UTF-8, as a name on an export may be,
+// would make gRPC lose the whole message.
 func oneLine(err error) string {
-	return strings.ToValidUTF8(strings.ReplaceAll(err.Error(), "\n", "; "), "\uFFFD")
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, strings.ToValidUTF8(strings.ReplaceAll(err.Error(), "\n", "; "), "\uFFFD"))
+	if len(text) > maxText {
+		text = text[:maxText*3/4] + " ... " + text[len(text)-maxText/4:]
+	}
+	return strings.ToValidUTF8(text, "") // of the runes that were cut
 }

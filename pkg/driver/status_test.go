@@ -135,3 +135,16 @@ func TestCodesInProcess(t *testing.T) {
 	_, err = c.CreateVolume(ctx, createRequest("pvc-1"))
 	expect(t, err, codes.DeadlineExceeded)
 }
+
+// TestAnswersCanBeShown: whatever an error quotes, its end with the advice arrives, in bounds and without what a terminal obeys.
+func TestAnswersCanBeShown(t *testing.T) {
+	f := newFixture(t)
+	f.store.Fail(func(context.Context) error {
+		return fmt.Errorf("directory %s: %w: do this\n\x1b[2J\u009b", strings.Repeat("é", 5000), volume.ErrExists)
+	})
+	_, err := f.CreateVolume(t.Context(), createRequest("pvc-1"))
+	if text := status.Convert(err).Message(); len(text) > maxAnswer || !strings.HasPrefix(text, "directory éé") ||
+		!strings.HasSuffix(text, "exists with other content: do this; \uFFFD[2J\uFFFD") {
+		t.Errorf("answered %q", text)
+	}
+}

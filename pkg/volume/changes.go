@@ -30,9 +30,9 @@ func ParseChanges(parameters map[string]string) (Changes, error) {
 	seen := map[string]bool{}
 	var mistakes []error
 	for _, key := range sortedKeys(parameters) {
-		known := knownChange(key)
-		var err error
+		known, err := knownChange(key), checkParameter(key, parameters[key])
 		switch {
+		case err != nil:
 		case known == "":
 			err = fmt.Errorf("%w: parameter %q cannot be changed; what can is %s", ErrInvalid, key, strings.Join(knownChanges, ", "))
 		case seen[known]:

@@ -67,3 +67,14 @@ func FuzzParseChanges(f *testing.F) {
 		}
 	})
 }
+
+func TestParseChangesRefusesLongText(t *testing.T) {
+	for words, parameters := range map[string]map[string]string{
+		"the name of a parameter is 5000 bytes long": {strings.Repeat("x", 5000): ""},
+		`parameter "onDelete" is 5000 bytes long`:    {"onDelete": strings.Repeat("x", 5000)},
+	} {
+		if _, err := ParseChanges(parameters); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), words) || len(err.Error()) > 200 {
+			t.Errorf("error is %v; want ErrInvalid with %q", err, words)
+		}
+	}
+}

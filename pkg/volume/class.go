@@ -132,6 +132,10 @@ func (p *classParser) parameter(key, value string) {
 		p.claim(key, value)
 		return
 	}
+	if err := checkParameter(key, value); err != nil {
+		p.mistake(err)
+		return
+	}
 	for _, known := range knownParameters {
 		if !strings.EqualFold(key, known) {
 			continue
@@ -144,6 +148,19 @@ func (p *classParser) parameter(key, value string) {
 		return
 	}
 	p.mistake(fmt.Errorf("%w: parameter %q is not known; known are %s", ErrInvalid, key, strings.Join(knownParameters, ", ")))
+}
+
+// maxParameter bounds a parameter's value in bytes, and its name to a quarter of that: messages quote both.
+const maxParameter = 1024
+
+func checkParameter(key, value string) error {
+	switch {
+	case len(key) > maxParameter/4:
+		return fmt.Errorf("%w: the name of a parameter is %d bytes long, at most %d fit", ErrInvalid, len(key), maxParameter/4)
+	case len(value) > maxParameter:
+		return fmt.Errorf("%w: parameter %q is %d bytes long, at most %d fit", ErrInvalid, key, len(value), maxParameter)
+	}
+	return nil
 }
 
 func (p *classParser) value(key, value string) {

@@ -76,6 +76,9 @@ func TestParseClassRefuses(t *testing.T) {
 		"two templates":    {map[string]string{"server": "s", "share": "/", "subDir": "a", "pathPattern": "b"}, "say the same thing"},
 		"twice":            {map[string]string{"server": "s", "share": "/", "onDelete": "delete", "ondelete": "retain"}, "given twice"},
 		"archive is maybe": {map[string]string{"server": "s", "share": "/", "archiveOnDelete": "maybe"}, `archiveOnDelete is "maybe"`},
+		"long value":       {map[string]string{"server": "s", "share": "/", "subDir": strings.Repeat("x", 1025)}, `parameter "subDir" is 1025 bytes long`},
+		"long name":        {map[string]string{"server": "s", "share": "/", strings.Repeat("x", 257): ""}, "the name of a parameter is 257 bytes long"},
+		"zone and options": {map[string]string{"server": "fe80::1%eth0,port=1", "share": "/"}, "neither a host name nor an address"},
 		"port in server":   {map[string]string{"server": "s:2049", "share": "/"}, "port="},
 	} {
 		if _, err := ParseClass(c.parameters, Defaults{}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.words) {

@@ -3,11 +3,12 @@ package volume
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
 // Dir is the path of a volume's directory relative to its share: one or more elements joined by "/", never empty,
-// never absolute, valid UTF-8, never with an empty, "." or ".." element, a NUL or a control character, at most [MaxDir] bytes,
+// never absolute, valid UTF-8, never with an empty, "." or ".." element, a NUL, a control character or one that hides what is there, at most [MaxDir] bytes,
 // each element at most 255 bytes. A Dir that parses names a directory strictly below the share.
 type Dir string
 
@@ -36,6 +37,9 @@ func ParseDir(s string) (Dir, error) {
 	if !utf8.ValidString(d) { // neither a handle in the API server nor a record could hold it
 		return "", fmt.Errorf("%w: directory %q is not valid UTF-8", ErrInvalid, s)
 	}
+	if strings.ContainsFunc(d, misleading) {
+		return "", fmt.Errorf("%w: directory %q has a character that terminals obey and nobody sees", ErrInvalid, s)
+	}
 	for _, e := range strings.Split(d, "/") {
 		if err := checkElement(e); err != nil {
 			return "", fmt.Errorf("%w: directory %q: %s", ErrInvalid, s, err)
@@ -45,6 +49,12 @@ func ParseDir(s string) (Dir, error) {
 		return "", fmt.Errorf("%w: directory %q: %q is reserved for this driver", ErrInvalid, s, Reserved)
 	}
 	return Dir(d), nil
+}
+
+// misleading are the characters that make a terminal or a log show something else than what is there: the control characters
+// past ASCII, line and paragraph separators, and those that turn the direction of writing.
+func misleading(r rune) bool {
+	return r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 || unicode.Is(unicode.Bidi_Control, r)
 }
 
 // Parents lists the directories above d, outermost first: of "a/b/c" they are "a" and "a/b".

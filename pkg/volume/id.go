@@ -138,23 +138,28 @@ func ParseLocation(server, share string) (Location, error) {
 	return Location{Server: server, Share: clean}, nil
 }
 
+// maxServer is the longest name that the domain name system has, in bytes.
+const maxServer = 253
+
 func checkServer(s string) error {
-	if s == "" {
+	switch {
+	case s == "":
 		return fmt.Errorf("%w: server is missing: name the NFS server's host name or address", ErrInvalid)
+	case len(s) > maxServer:
+		return fmt.Errorf("%w: server is %d bytes long, at most %d fit", ErrInvalid, len(s), maxServer)
 	}
 	if strings.Contains(s, ":") {
-		if _, err := netip.ParseAddr(s); err != nil {
+		if a, err := netip.ParseAddr(s); err != nil || !plainText(a.Zone()) {
 			return fmt.Errorf("%w: server %q is neither a host name nor an address (a port goes into mountOptions: port=...)", ErrInvalid, s)
 		}
 		return nil
 	}
 	for i := range len(s) {
-		c := s[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-' || c == '_') {
-			return fmt.Errorf("%w: server %q has the character %q, a host name or an address has none", ErrInvalid, s, c)
+		if !plain(s[i]) {
+			return fmt.Errorf("%w: server %q has the character %q, a host name or an address has none", ErrInvalid, s, s[i])
 		}
 	}
-	if len(s) > 253 || strings.HasPrefix(s, "-") {
+	if strings.HasPrefix(s, "-") {
 		return fmt.Errorf("%w: server %q is not a host name", ErrInvalid, s)
 	}
 	return nil

@@ -22,6 +22,8 @@ func TestParseIDForms(t *testing.T) {
 		"slashes, deep base":         {"srv/exports/k8s/pvc-1", ID{at("srv", "/exports/k8s"), "pvc-1", "", Delete}},
 		"nested directory":           {"srv#e#a/b/c#pvc-1#", ID{at("srv", "/e"), "a/b/c", "pvc-1", Delete}},
 		"IPv6 without brackets":      {"fd00::1#e#sub##", ID{at("fd00::1", "/e"), "sub", "", Delete}},
+		"IPv6 with a zone":           {"fe80::1%eth0.5#e#sub##", ID{at("fe80::1%eth0.5", "/e"), "sub", "", Delete}},
+		"any language":               {"srv#e#資料/données##", ID{at("srv", "/e"), "資料/données", "", Delete}},
 		"slashes around are dropped": {"srv#/e/#/sub/#x#", ID{at("srv", "/e"), "sub", "x", Delete}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -44,6 +46,8 @@ func TestParseIDRefuses(t *testing.T) {
 		"", "my-static-volume", "nfs-server.default.svc.cluster.local/share##", "a#b", "srv#e###", "srv####", "srv#e#/##", "srv/x",
 		"srv#e#..##", "srv#e#../other##", "srv#e#a/../../b##", "srv#e#a/..##", "srv#e#.##", "srv#e#a//b##", `srv#e#..\..\x##`, `srv#e#a\b##`,
 		"srv#e#a\x00b##", "srv#e#caf\xe9##", "srv#..#a##", "srv#e/../..#a##", "srv#e##../..#", "srv#e#a#../x#", `srv#e#a#..\x#`, "srv#e#a#b#shred", "srv#e#a#b#delete#more",
+		"srv#e#a\x1b[2Jb##", "srv#e#a\u009b2Jb##", "srv#e#a\u2028b##", "srv#e#a\u202eb##",
+		"fe80::1%a,b=c#e#a##", "fe80::1%a/b#e#a##", "fe80::1%a\nb#e#a##", strings.Repeat("s", 254) + "#e#a##",
 		"#e#a##", "srv name#e#a##", "srv;rm#e#a##", "srv:2049#e#a##", "-o#e#a##",
 		"srv#e#.nfs-csi##", "srv#e#.nfs-csi/trash##", "srv#e#.NFS-CSI/x##", "srv#e#" + strings.Repeat("x", 256) + "##", strings.Repeat("x#", 5000),
 	} {

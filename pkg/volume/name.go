@@ -50,6 +50,16 @@ func CleanName(csiName string) string {
 	return rest[:min(len(rest), 100)] + "-" + hex.EncodeToString(sum[:16])
 }
 
+// plainText says whether all of s is plain: so is the zone of an address, the name of an interface.
+func plainText(s string) bool {
+	for i := range len(s) {
+		if !plain(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 func plain(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
 }
