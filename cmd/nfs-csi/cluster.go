@@ -102,7 +102,7 @@ func (c *inCluster) provisioner(config *rest.Config, m *metrics) (claimWatcher, 
 	}
 	var err error
 	if c.leaderElection {
-		if p.Election, err = election(config, c.driverName, c.electionNamespace); err != nil {
+		if p.Election, err = election(config, c.driverName, c.electionNamespace, c.sidecarLeases()); err != nil {
 			return nil, err
 		}
 	}
@@ -117,6 +117,15 @@ func (c *inCluster) provisioner(config *rest.Config, m *metrics) (claimWatcher, 
 	}
 	c.beside(k, known)
 	return k, nil
+}
+
+// sidecarLeases are held besides the driver's own where it has been another program's, whose sidecars may still be at work. The
+// chart's Role allows the same.
+func (o *controllerOptions) sidecarLeases() []string {
+	if o.driverName == defaultDriverName {
+		return nil
+	}
+	return provisioner.SidecarLeases(o.driverName, o.resizer != off, o.snapshotter != off)
 }
 
 func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informers) {

@@ -53,7 +53,7 @@ func ours(config *rest.Config) *rest.Config {
 }
 
 // election is run with a client of its own, so that no renewal waits behind other calls.
-func election(config *rest.Config, driverName, namespace string) (*provisioner.Election, error) {
+func election(config *rest.Config, driverName, namespace string, also []string) (*provisioner.Election, error) {
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst, config.Timeout = 5, 10, electionTimeout
 	client, err := kubernetes.NewForConfig(config)
@@ -64,7 +64,7 @@ func election(config *rest.Config, driverName, namespace string) (*provisioner.E
 	if err != nil {
 		return nil, err
 	}
-	return &provisioner.Election{Client: client, Namespace: namespace, Lease: provisioner.LeaseName(driverName), Identity: name + "_" + rand.Text()}, nil
+	return &provisioner.Election{Client: client, Namespace: namespace, Lease: provisioner.LeaseName(driverName), Also: also, Identity: name + "_" + rand.Text()}, nil
 }
 
 func podName() (string, error) {

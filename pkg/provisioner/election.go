@@ -18,12 +18,13 @@ import (
 // must end and start anew.
 var ErrLeadershipLost = errors.New("leadership is lost: the lease could not be renewed in time")
 
-// Election lets one of several processes work: the one that holds a Lease.
+// Election lets one of several processes work: the one that holds a Lease, and whatever others are asked for.
 type Election struct {
 	Client    kubernetes.Interface // of its own, so that no renewal waits behind other calls
 	Namespace string
-	Lease     string // see [LeaseName]
-	Identity  string // of this process, unique
+	Lease     string   // see [LeaseName]
+	Also      []string // more Leases that must be held before work begins, in this order; see [SidecarLeases]
+	Identity  string   // of this process, unique
 
 	// 0: 15 s, 10 s and 2 s. The lease is taken by another process when it was not renewed for Duration; its holder
 	// tries every Retry, and gives up after Renew.
@@ -40,9 +41,39 @@ func LeaseName(driver string) string {
 	}, driver)
 }
 
-// lead calls work once this process leads, with a context that ends with ctx or with leadership. The lease is given
-// back after work has returned, so that nobody else begins before.
+// SidecarLeases are the Leases of the controllers that stand beside external-provisioner in csi-driver-nfs, for the work that
+// this process does in their place. Whoever holds them keeps those from a volume that this process works on.
+func SidecarLeases(driver string, resizes, snapshots bool) []string {
+	var names []string
+	if resizes {
+		names = append(names, "external-resizer-"+LeaseName(driver))
+	}
+	if snapshots {
+		names = append(names, "external-snapshotter-leader-"+LeaseName(driver))
+	}
+	return names
+}
+
+// lead calls work once this process holds all its leases, with a context that ends with ctx or with any of them. The leases
+// are given back after work has returned, so that nobody else begins before. They are taken one after the other, always in the
+// same order: a predecessor that is whole holds the first, and is waited for with none in our hands.
 func (e Election) lead(ctx context.Context, log *slog.Logger, work func(context.Context)) error {
+	var inner error
+	for i := len(e.Also) - 1; i >= 0; i-- {
+		one, then := e, work
+		one.Lease = e.Also[i]
+		work = func(ctx context.Context) {
+			if err := one.hold(ctx, log, then); err != nil {
+				inner = err
+			}
+		}
+	}
+	err := e.hold(ctx, log, work)
+	return errors.Join(err, inner)
+}
+
+// hold calls work while this process holds the one lease.
+func (e Election) hold(ctx context.Context, log *slog.Logger, work func(context.Context)) error {
 	leading := make(chan context.Context, 1)
 	elector, err := e.elector(leading, log)
 	if err != nil {
@@ -85,8 +116,8 @@ func (e Election) elector(leading chan<- context.Context, log *slog.Logger) (*le
 		ReleaseOnCancel: true,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(lease context.Context) { leading <- lease },
-			OnStoppedLeading: func() { log.Info("not leading any more") },
-			OnNewLeader:      func(identity string) { log.Info("leader", "identity", identity) },
+			OnStoppedLeading: func() { log.Info("not leading any more", "lease", e.Lease) },
+			OnNewLeader:      func(identity string) { log.Info("leader", "lease", e.Lease, "identity", identity) },
 		},
 	})
 	if err != nil {
