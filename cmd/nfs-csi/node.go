@@ -56,7 +56,7 @@ type mounts struct{ *mount.Mounter }
 
 // Mount attaches m to target.
 func (n mounts) Mount(ctx context.Context, m volume.Mountpoint, readOnly bool, target string) error {
-	return n.Mounter.Mount(ctx, mount.Source{Server: m.Server, Path: m.Path, Options: m.Options, ReadOnly: readOnly}, target)
+	return n.Mounter.Mount(ctx, mount.Source{Server: m.Server, Path: m.Path, Options: m.Options, ReadOnly: readOnly, Root: m.Root}, target)
 }
 
 // run is the node's part: mounts, the CSI service on a socket, and its registration with kubelet.

@@ -2,6 +2,8 @@ package driver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
@@ -47,13 +49,16 @@ func (c *Controller) ControllerGetCapabilities(context.Context, *csi.ControllerG
 }
 
 // remove deletes what has a handle. What has one that does not parse, as static PersistentVolumes have, was not made by this
-// driver: it is left alone, and that is no error.
+// driver: it is left alone, and that is no error. One that means a whole share is refused.
 func remove[ID any](ctx context.Context, log *slog.Logger, kind, handle string, secrets map[string]string,
 	parse func(string) (ID, error), from func(ctx context.Context, id ID, mountOptions []string) error) error {
 	if handle == "" {
 		return missing(kind + " ID")
 	}
 	id, err := parse(handle)
+	if errors.Is(err, volume.ErrShareItself) {
+		return fmt.Errorf("%w: nothing is deleted; set the PersistentVolume's reclaim policy to Retain, which lets it go and keeps the share", err)
+	}
 	if err != nil {
 		log.WarnContext(ctx, "nothing is deleted: the ID names nothing that this driver may delete", kind, shorten(handle), "err", shorten(oneLine(err)))
 		return nil

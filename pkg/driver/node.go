@@ -175,10 +175,14 @@ func parsePublish(r *csi.NodePublishVolumeRequest) (publishing, error) {
 	}
 	m.Options = slices.Concat(mountOptions(r.GetVolumeCapability()), m.Options)
 	mode := modes[r.GetVolumeCapability().GetAccessMode().GetMode()]
+	readOnly := r.GetReadonly() || mode.readOnly
+	if readOnly {
+		m.Root = nil // nothing is changed through such a mount
+	}
 	return publishing{
 		publication: publication{volume: r.GetVolumeId(), exclusive: mode.exclusive},
 		mountpoint:  m,
-		readOnly:    r.GetReadonly() || mode.readOnly,
+		readOnly:    readOnly,
 		target:      target,
 	}, errors.Join(mistakes...)
 }

@@ -97,6 +97,27 @@ func TestNodePublishVolumeRefuses(t *testing.T) {
 	}
 }
 
+// What a PersistentVolume of csi-driver-nfs says of its directory is done when it is mounted to be written.
+func TestNodePublishVolumeOfCSIDriverNFS(t *testing.T) {
+	for _, readOnly := range []bool{false, true} {
+		f := newFixture(t)
+		r := publishRequest("nfs-server.default.svc.cluster.local/share##", "/target")
+		r.VolumeContext = map[string]string{"Server": "nfs.example", "SHARE": "/exports/k8s", "SubDir": "${pvc.metadata.namespace}/x",
+			"csi.storage.k8s.io/pvc/namespace": "ns", "mountPermissions": "0770", "MountOptions": "nolock", "uid": "1000", "onDelete": "archive"}
+		r.Readonly = readOnly
+		if _, err := f.NodePublishVolume(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		want := volume.Mountpoint{Location: volume.Location{Server: "nfs.example", Share: "/exports/k8s"}, Path: "/exports/k8s/ns/x", Options: []string{"nolock"}}
+		if !readOnly {
+			want.Root = &volume.Root{Mode: 0o770, UID: 1000, GID: -1}
+		}
+		if got := f.mounter.Mounts()["/target"].Mountpoint; !reflect.DeepEqual(got, want) {
+			t.Errorf("mounted %+v, want %+v", got, want)
+		}
+	}
+}
+
 // A predecessor's PersistentVolume may name a local file system's type.
 func TestNodePublishVolumePassesOverFsType(t *testing.T) {
 	f := newFixture(t)

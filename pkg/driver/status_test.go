@@ -35,6 +35,7 @@ var sentinels = map[string]struct {
 	"ErrReadOnly":    {volume.ErrReadOnly, codes.FailedPrecondition},
 	"ErrUnsupported": {volume.ErrUnsupported, codes.FailedPrecondition},
 	"ErrToken":       {volume.ErrToken, codes.Aborted},
+	"ErrShareItself": {volume.ErrShareItself, codes.InvalidArgument},
 }
 
 // Every error that an implementation may answer reaches the caller with its code, from every call.

@@ -229,7 +229,7 @@ func TestDeleteVolume(t *testing.T) {
 func TestDeleteVolumeLeavesAlone(t *testing.T) {
 	f := newFixture(t)
 	for _, id := range []string{
-		"fake-vol-id", "my-static-volume", "nfs-server.default.svc.cluster.local/share##", "server#share##", "server#share###",
+		"fake-vol-id", "my-static-volume", "nfs-server.default.svc.cluster.local/share##",
 		"server#share#../../etc#pvc-1#", "server#share#a/../b#pvc-1#", "server#share#.#pvc-1#", "server##..##", "server#../x#a##",
 		"server#share#a#../../b#", `server#share#a\..\b##`, "server#share#a#b#c#d", "server#share#a##purge",
 		"server#share#.nfs-csi##", "server#share#.nfs-csi/volumes##", "se rver#share#a##", "#share#a##", strings.Repeat("x", 5000),
@@ -237,6 +237,10 @@ func TestDeleteVolumeLeavesAlone(t *testing.T) {
 		if _, err := f.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: id}); err != nil {
 			t.Errorf("DeleteVolume(%q): %v", id, err)
 		}
+	}
+	for _, id := range []string{"server#share##", "server#share###", "server####retain"} {
+		_, err := f.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: id})
+		expect(t, err, codes.InvalidArgument, "share itself", "Retain")
 	}
 	if d := drivertest.Asked[drivertest.Deletion](f.store); len(d) != 0 {
 		t.Errorf("deleted %v", d)

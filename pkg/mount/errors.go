@@ -16,6 +16,7 @@ import (
 const (
 	doingConnect = "mounting"
 	doingOption  = "setting a mount option"
+	doingRoot    = "changing the directory"
 )
 
 // failure is a system call that failed in the child.
@@ -120,6 +121,9 @@ func explain(f *failure, s Source) error {
 		words = fmt.Sprintf("the kernel does not take the mount options %s for %s", strings.Join(s.Options, ","), s)
 	case f.Doing == doingConnect && known, f.Errno == unix.ENODEV:
 		kind, words = meaning.kind, s.fill(meaning.words)
+	case f.Doing == doingRoot:
+		kind, words = volume.ErrRefused, s.fill("server SERVER does not let root change mode or owner of PATH as the PersistentVolume's attributes mountPermissions,"+
+			" uid and gid say: change them on the server, or export it with no_root_squash")
 	case f.Errno == unix.EPERM:
 		kind, words = nil, "this process may not mount: run the node's container privileged"
 	default:

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
 // The operations of the child process.
@@ -17,10 +19,11 @@ const (
 type request struct {
 	Operation  string
 	Target     string
-	Source     string    `json:",omitempty"` // server:/path
-	Attributes uint64    `json:",omitempty"` // MOUNT_ATTR_*
-	Attempts   []attempt `json:",omitempty"` // in the order to try
-	Flags      int       `json:",omitempty"` // of umount2(2)
+	Source     string       `json:",omitempty"` // server:/path
+	Attributes uint64       `json:",omitempty"` // MOUNT_ATTR_*
+	Attempts   []attempt    `json:",omitempty"` // in the order to try
+	Flags      int          `json:",omitempty"` // of umount2(2)
+	Root       *volume.Root `json:",omitempty"`
 }
 
 // attempt is one way to mount: a version of NFS and an address of the server.
@@ -76,7 +79,11 @@ func HelperMain(stdin io.Reader, stdout io.Writer) int {
 func perform(r request) answer {
 	switch r.Operation {
 	case operationMount:
-		return answer{mountFirst(r, attach)}
+		f := mountFirst(r, attach)
+		if f == nil && r.Root != nil {
+			f = settle(r.Target, *r.Root)
+		}
+		return answer{f}
 	case operationUnmount:
 		return answer{detach(r.Target, r.Flags)}
 	}

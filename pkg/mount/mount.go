@@ -31,6 +31,9 @@ type Source struct {
 	Path     string   // absolute, on the server
 	Options  []string // as for mount(8); several may be joined by commas
 	ReadOnly bool     // nothing can be written through this mount, whatever Options say
+	// Root is what the directory is made once it is mounted anew; nil: left as it is. A server that does not let us fails
+	// the mount.
+	Root *volume.Root
 }
 
 // String is the source as tables of mounts show it: server:/path, with brackets around an IPv6 address.
@@ -210,7 +213,7 @@ func (m *Mounter) attach(ctx context.Context, s Source, o options, target string
 		return err
 	}
 	err = m.helpers.run(ctx, request{
-		Operation: operationMount, Target: target, Source: s.String(), Attributes: o.attributes, Attempts: attempts,
+		Operation: operationMount, Target: target, Source: s.String(), Attributes: o.attributes, Attempts: attempts, Root: s.Root,
 	})
 	if err == nil {
 		return nil

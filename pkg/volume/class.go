@@ -294,7 +294,7 @@ func ParseMode(s string) (fs.FileMode, error) {
 	}
 	m := fs.FileMode(n & 0o777)
 	for _, b := range specialBits {
-		if n&b.unix != 0 {
+		if uint32(n)&b.unix != 0 {
 			m |= b.mode
 		}
 	}
@@ -302,18 +302,21 @@ func ParseMode(s string) (fs.FileMode, error) {
 }
 
 // FormatMode prints m as [ParseMode] reads it, in four digits.
-func FormatMode(m fs.FileMode) string {
-	n := uint64(m.Perm())
+func FormatMode(m fs.FileMode) string { return fmt.Sprintf("%04o", UnixMode(m)) }
+
+// UnixMode is m in the twelve bits of chmod(2).
+func UnixMode(m fs.FileMode) uint32 {
+	n := uint32(m.Perm())
 	for _, b := range specialBits {
 		if m&b.mode != 0 {
 			n |= b.unix
 		}
 	}
-	return fmt.Sprintf("%04o", n)
+	return n
 }
 
 var specialBits = [...]struct {
-	unix uint64
+	unix uint32
 	mode fs.FileMode
 }{{0o4000, fs.ModeSetuid}, {0o2000, fs.ModeSetgid}, {0o1000, fs.ModeSticky}}
 

@@ -3,6 +3,7 @@ package volume
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 )
 
@@ -12,6 +13,11 @@ const (
 	attributeShare        = "share"
 	attributeSubDir       = "subdir"
 	attributeMountOptions = "mountoptions"
+	attributePermissions  = "mountpermissions"
+	attributeUID          = "uid"
+	attributeGID          = "gid"
+	// attributeProvisioner is put by external-provisioner into the PersistentVolumes that it makes.
+	attributeProvisioner = "storage.kubernetes.io/csiprovisioneridentity"
 )
 
 // Mountpoint is what a node mounts: one directory of one share.
@@ -19,6 +25,13 @@ type Mountpoint struct {
 	Location
 	Path    string   // absolute on the server: the share, or a directory below it
 	Options []string // that the PersistentVolume carries in its attributes, besides its mountOptions
+	Root    *Root    // what Path is made once it is mounted; nil: left as it is
+}
+
+// Root is what a PersistentVolume of csi-driver-nfs says of its directory, each time that it is mounted.
+type Root struct {
+	Mode     fs.FileMode // as in [Class]; 0: left as it is
+	UID, GID int         // -1: left as it is
 }
 
 // Context makes the volume context of id: all that a node needs to mount it, since a node never reads a handle.
@@ -40,7 +53,7 @@ func ParseContext(attributes map[string]string) (Mountpoint, error) {
 	}
 	m := Mountpoint{Location: l, Path: l.Share}
 	if sub := values[attributeSubDir]; strings.Trim(sub, "/") != "" {
-		d, err := contextDir(sub, attributes)
+		d, err := contextDir(sub, values)
 		if err != nil {
 			mistakes = append(mistakes, err)
 		}
@@ -49,20 +62,49 @@ func ParseContext(attributes map[string]string) (Mountpoint, error) {
 	if o := values[attributeMountOptions]; o != "" {
 		m.Options = strings.Split(o, ",")
 	}
+	if m.Root, err = parseRoot(values); err != nil {
+		mistakes = append(mistakes, err)
+	}
 	if err := errors.Join(mistakes...); err != nil {
 		return Mountpoint{}, fmt.Errorf("volume attributes: %w", err)
 	}
 	return m, nil
 }
 
-// contextDir reads a subdir attribute. csi-driver-nfs lets it be a template, filled from the claim's metadata.
-func contextDir(s string, attributes map[string]string) (Dir, error) {
-	if !strings.Contains(s, "${") {
-		return ParseDir(s)
+// parseRoot reads what csi-driver-nfs does to a directory after mounting it. The owner is for static PersistentVolumes only:
+// that of others was set when they were made, and is their pods' since.
+func parseRoot(values map[string]string) (*Root, error) {
+	root := Root{UID: -1, GID: -1}
+	var err, uidErr, gidErr error
+	root.Mode, err = ParseMode(values[attributePermissions])
+	static := values[attributeProvisioner] == ""
+	if v := values[attributeUID]; v != "" && static {
+		root.UID, uidErr = parseOwner(attributeUID, v)
 	}
-	t, err := ParseTemplate(s)
-	if err != nil {
-		return "", err
+	if v := values[attributeGID]; v != "" && static {
+		root.GID, gidErr = parseOwner(attributeGID, v)
 	}
-	return t.Expand(Claim{Namespace: attributes[ParamClaimNamespace], Name: attributes[ParamClaimName], Volume: attributes[ParamVolumeName]})
+	err = errors.Join(err, uidErr, gidErr)
+	if root == (Root{UID: -1, GID: -1}) {
+		return nil, err
+	}
+	return &root, err
+}
+
+// contextDir reads a subdir attribute. csi-driver-nfs replaces three variables in it by other attributes where those are given,
+// and takes everything else for the directory's name, two slashes for one.
+func contextDir(s string, values map[string]string) (Dir, error) {
+	var replace []string
+	for _, known := range [...]struct{ variable, attribute string }{
+		{"${pvc.metadata.namespace}", ParamClaimNamespace}, {"${pvc.metadata.name}", ParamClaimName}, {"${pv.metadata.name}", ParamVolumeName},
+	} {
+		if v := values[known.attribute]; v != "" {
+			replace = append(replace, known.variable, v)
+		}
+	}
+	s = strings.NewReplacer(replace...).Replace(s)
+	for strings.Contains(s, "//") {
+		s = strings.ReplaceAll(s, "//", "/")
+	}
+	return ParseDir(s)
 }

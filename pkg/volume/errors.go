@@ -1,6 +1,9 @@
 package volume
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // The kinds of failure a caller decides on. Every package below cmd wraps one of them (%w); pkg/driver maps each to one
 // gRPC code in one table, so no other package knows codes.
@@ -17,3 +20,6 @@ var (
 	ErrUnsupported = errors.New("not supported by this server") // FailedPrecondition
 	ErrToken       = errors.New("starting token is not known")  // of a paginated list: Aborted
 )
+
+// ErrShareItself is the [ErrInvalid] of a handle that would be deleted with all other volumes of its share.
+var ErrShareItself = fmt.Errorf("%w: it names the share itself and no directory below it", ErrInvalid)

@@ -55,7 +55,8 @@ func (id ID) String() string {
 
 // ParseID reads a handle that may be deleted: every form that csi-driver-nfs ever wrote. These are 3, 4 or 5 fields
 // between "#", and before that server/base/dir. Free text, as static PVs carry, and a handle that names no directory
-// strictly below its share are [ErrInvalid]: such a volume is never touched.
+// strictly below its share are [ErrInvalid]: such a volume is never touched. A handle that is whole but for its directory is
+// [ErrShareItself] too.
 func ParseID(s string) (ID, error) {
 	if len(s) > MaxID {
 		return ID{}, fmt.Errorf("%w: volume ID is %d bytes long, at most %d are read", ErrInvalid, len(s), MaxID)
@@ -85,9 +86,12 @@ func parseFields(s string) (ID, error) {
 	if err != nil {
 		return ID{}, err
 	}
-	dir := f[2]
+	dir := strings.Trim(f[2], "/")
 	if dir == "" {
-		dir = f[3] // csi-driver-nfs mounts share/uuid for a handle without subDir
+		dir = strings.Trim(f[3], "/") // csi-driver-nfs mounts share/uuid for a handle without subDir
+	}
+	if dir == "" {
+		return ID{}, ErrShareItself
 	}
 	d, err := ParseDir(dir)
 	if err != nil {

@@ -57,6 +57,18 @@ func TestParseIDRefuses(t *testing.T) {
 	}
 }
 
+// A handle that is whole but for its directory is told from free text: somebody may believe that it is deleted.
+func TestParseIDOfTheShareItself(t *testing.T) {
+	for text, want := range map[string]bool{
+		"srv#e###": true, "srv#e##": true, "srv#e#/#/#": true, "srv####archive": true,
+		"my-static-volume": false, "nfs-server.default.svc.cluster.local/share##": false, "srv#..###": false, "srv#e#..##": false, "": false,
+	} {
+		if _, err := ParseID(text); errors.Is(err, ErrShareItself) != want {
+			t.Errorf("ParseID(%q): %v; the share itself: %t", text, err, want)
+		}
+	}
+}
+
 func TestLocation(t *testing.T) {
 	for _, c := range []struct{ server, share, want, path string }{
 		{"srv", "/", "srv:/", "/d"},

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -102,23 +103,44 @@ func TestContextRoundTrip(t *testing.T) {
 }
 
 func TestParseContextOfOthers(t *testing.T) {
+	const claim, namespace, pv = ParamClaimName, ParamClaimNamespace, ParamVolumeName
+	with := func(more ...string) map[string]string {
+		m := map[string]string{"server": "s", "share": "/e"}
+		for i := 0; i < len(more); i += 2 {
+			m[more[i]] = more[i+1]
+		}
+		return m
+	}
 	for name, c := range map[string]struct {
 		attributes map[string]string
 		path       string
 		options    int
+		root       *Root
 	}{
-		"static, the share itself": {map[string]string{"server": "s", "share": "/e"}, "/e", 0},
-		"any case, unknown passed": {map[string]string{"Server": "s", "SHARE": "/", "subDir": "x", "storage.kubernetes.io/csiProvisionerIdentity": "y"}, "/x", 0},
-		"options":                  {map[string]string{"server": "s", "share": "/e", "mountOptions": "nolock,vers=3"}, "/e", 2},
-		"template of csi-driver-nfs": {map[string]string{"server": "s", "share": "/e", "subdir": "${pvc.metadata.namespace}/${pvc.metadata.name}",
-			ParamClaimNamespace: "ns", ParamClaimName: "c"}, "/e/ns/c", 0},
+		"static, the share itself": {attributes: with(), path: "/e"},
+		"any case, unknown passed": {attributes: map[string]string{"Server": "s", "SHARE": "/", "subDir": "x", "storage.kubernetes.io/csiProvisionerIdentity": "y"}, path: "/x"},
+		"options":                  {attributes: with("mountOptions", "nolock,vers=3"), path: "/e", options: 2},
+		"options in lower case":    {attributes: with("mountoptions", "nolock"), path: "/e", options: 1},
+		"slashes":                  {attributes: with("subDir", "/a//b/"), path: "/e/a/b"},
+		"template": {attributes: with("subdir", "${pvc.metadata.namespace}/${pvc.metadata.name}-${pv.metadata.name}", namespace, "ns", claim, "c", pv, "pvc-1"),
+			path: "/e/ns/c-pvc-1"},
+		// What is not known there is part of the name, since the directory was made so.
+		"unknown variable":   {attributes: with("subdir", "${some.thing}/x", claim, "c"), path: "/e/${some.thing}/x"},
+		"variable not given": {attributes: with("subDir", "${pvc.metadata.name}"), path: "/e/${pvc.metadata.name}"},
+		"not a variable":     {attributes: with("subDir", "a${b"), path: "/e/a${b"},
+		"mode":               {attributes: with("mountPermissions", "0750"), path: "/e", root: &Root{Mode: 0o750, UID: -1, GID: -1}},
+		"no mode":            {attributes: with("mountPermissions", "0", "uid", "", "GID", ""), path: "/e"},
+		"owner":              {attributes: with("UID", "1000", "gid", "0"), path: "/e", root: &Root{UID: 1000, GID: 0}},
+		// Its owner was set when it was made.
+		"owner of a dynamic volume": {attributes: with("uid", "1000", "storage.kubernetes.io/csiProvisionerIdentity", "y"), path: "/e"},
 	} {
 		m, err := ParseContext(c.attributes)
-		if err != nil || m.Path != c.path || len(m.Options) != c.options {
-			t.Errorf("%s: mountpoint is %+v, %v; want path %s and %d options", name, m, err, c.path, c.options)
+		if err != nil || m.Path != c.path || len(m.Options) != c.options || !reflect.DeepEqual(m.Root, c.root) {
+			t.Errorf("%s: mountpoint is %+v with root %+v, %v; want path %s, %d options and root %+v", name, m, m.Root, err, c.path, c.options, c.root)
 		}
 	}
-	for _, bad := range []map[string]string{nil, {"server": "s"}, {"share": "/e"}, {"server": "s", "share": "/e", "subdir": "../x"}, {"server": "s", "share": "/../x"}} {
+	for _, bad := range []map[string]string{nil, {"server": "s"}, {"share": "/e"}, with("subdir", "../x"), with("subdir", "a/.."), with("subdir", `a\..\b`),
+		{"server": "s", "share": "/../x"}, with("subdir", "${pvc.metadata.name}", claim, "../x"), with("mountPermissions", "rwx"), with("uid", "root"), with("gid", "-1")} {
 		if m, err := ParseContext(bad); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%v is read as %+v, %v; want ErrInvalid", bad, m, err)
 		}
