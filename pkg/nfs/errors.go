@@ -21,6 +21,8 @@ var (
 	// ErrTLS is a connection that Config.TLS asks for and that cannot be had: the server has no TLS, one of the two does not
 	// trust the other, or our certificates cannot be read. It matches ErrRefused too: time does not mend it.
 	ErrTLS = rpc.ErrTLS
+	// ErrVersion is a server that has none of the versions asked for. It matches ErrRefused too.
+	ErrVersion = errors.New("version not supported")
 	// ErrSourcePort is LowPort where this process may not have one. It matches ErrRefused too.
 	ErrSourcePort = rpc.ErrSourcePort
 )

@@ -52,9 +52,6 @@ func Probe(ctx context.Context, c Config) error {
 	return err
 }
 
-// errVersion is a server without the version that was tried; the next one may do.
-var errVersion = errors.New("version not supported")
-
 // negotiate opens the export with the first version that the server has.
 func negotiate(ctx context.Context, c Config, export []string) (*FS, error) {
 	dialer := c.dialer() // one for all: what it learns of the server's addresses serves the next version
@@ -65,7 +62,7 @@ func negotiate(ctx context.Context, c Config, export []string) (*FS, error) {
 			c.Log.Debug("export opened", "server", c.Server, "export", c.Export, "version", v, "uid", f.cred.UID, "gid", f.cred.GID)
 			return f, nil
 		}
-		if !errors.Is(err, errVersion) {
+		if !errors.Is(err, ErrVersion) {
 			return nil, err
 		}
 		missing = append(missing, fmt.Errorf("version %v: %w", v, err))
@@ -133,7 +130,7 @@ func versionMissing(err error) error {
 	// What is no reply of version 4 comes from servers that take every call for one of version 3.
 	if errors.Is(err, nfs4.ErrMinor) || errors.Is(err, xdr.ErrMalformed) || errors.As(err, &refused) &&
 		(refused.Stat == rpc.ProgramMismatch || refused.Stat == rpc.ProgramUnavailable || refused.Stat == rpc.ProcedureUnavailable) {
-		return fmt.Errorf("%w: %w", errVersion, err)
+		return fmt.Errorf("%w: %w", ErrVersion, err)
 	}
 	return err
 }

@@ -114,5 +114,5 @@ type Cookie struct {
 	Verifier [8]byte
 }
 
-// Usage is the size of a file system in bytes.
-type Usage struct{ Total, Free, Available uint64 }
+// Usage is the size of a file system in bytes, and how many files it can have; 0 where that is not told.
+type Usage struct{ Total, Free, Available, Files, FilesFree uint64 }

@@ -84,6 +84,8 @@ func FuzzDecode(f *testing.F) {
 		for _, read := range []func(d *xdr.Decoder){
 			func(d *xdr.Decoder) { skipWcc(d) },
 			func(d *xdr.Decoder) { postOpHandle(d); postOpAttr(d) },
+			func(d *xdr.Decoder) { decodeServices(d) },
+			func(d *xdr.Decoder) { decodeExports(d) },
 			func(d *xdr.Decoder) {
 				if page, err := decodePage(d); err == nil && 32*len(page.Entries) > len(b) { // no entry is shorter
 					t.Errorf("%d entries in %d bytes", len(page.Entries), len(b))

@@ -249,7 +249,7 @@ func (c *Client) Usage(ctx context.Context, cred *rpc.Credential) (u file.Usage,
 			return err
 		}
 		postOpAttr(d)
-		u = file.Usage{Total: d.Uint64(), Free: d.Uint64(), Available: d.Uint64()}
+		u = file.Usage{Total: d.Uint64(), Free: d.Uint64(), Available: d.Uint64(), Files: d.Uint64(), FilesFree: d.Uint64()}
 		return d.Err()
 	})
 	return u, err

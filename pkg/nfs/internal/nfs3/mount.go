@@ -87,13 +87,10 @@ func usualPorts(port, mountPort int) (nfs int, mount []int) {
 
 // portmap asks for both ports; 0 stands for a program that is not registered.
 func (cfg *Config) portmap(ctx context.Context) (nfs, mount int, err error) {
-	dialer := cfg.Dialer.To(portmapPort, portmapProgram, portmapVersion)
-	dialer.Source = rpc.AnyPort // low ones are few
-	nc, err := dialer.Connect(ctx)
+	conn, err := cfg.mapper(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	conn := rpc.NewConn(nc, cfg.Silence)
 	defer conn.Close()
 	getport := func(program, version uint32) (int, error) {
 		var e xdr.Encoder

@@ -23,6 +23,7 @@ type programs struct {
 	mapper   bool              // whether one is there
 	ports    map[uint32]uint32 // by program, as the port mapper tells
 	mount    []uint32          // what MNT returns
+	lists    []uint32          // what the port mapper's DUMP and EXPORT return
 	mu       sync.Mutex
 	dialled  []string
 }
@@ -96,6 +97,8 @@ func (p *programs) answer(nc net.Conn) error {
 
 func (p *programs) results(program, procedure uint32, d *xdr.Decoder) []uint32 {
 	switch {
+	case program == portmapProgram && procedure == procDump, program == mountProgram && procedure == procExport:
+		return p.lists
 	case program == portmapProgram:
 		return []uint32{p.ports[d.Uint32()]}
 	case program == mountProgram:

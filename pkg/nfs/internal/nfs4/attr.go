@@ -19,6 +19,8 @@ const (
 	attrRdattrError  = 11
 	attrFilehandle   = 19
 	attrFileID       = 20
+	attrFilesFree    = 22
+	attrFilesTotal   = 23
 	attrMaxRead      = 30
 	attrMaxWrite     = 31
 	attrMode         = 33
@@ -205,6 +207,10 @@ func (a *attributes) number(n uint) *uint64 {
 		return &a.Size
 	case attrFileID:
 		return &a.FileID
+	case attrFilesFree:
+		return &a.usage.FilesFree
+	case attrFilesTotal:
+		return &a.usage.Files
 	case attrMaxRead:
 		return &a.read
 	case attrMaxWrite:

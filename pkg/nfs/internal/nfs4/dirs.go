@@ -277,7 +277,7 @@ func (c *Client) Access(ctx context.Context, cred *rpc.Credential, want uint32) 
 // Usage is the size of the export's file system.
 func (c *Client) Usage(ctx context.Context, cred *rpc.Credential) (file.Usage, error) {
 	const want bitmap = 1<<attrSpaceAvail | 1<<attrSpaceFree | 1<<attrSpaceTotal
-	r, err := c.call(ctx, cred, nil, func(b *compound) { b.getattr(want) })
+	r, err := c.call(ctx, cred, nil, func(b *compound) { b.getattr(want | bits(attrFilesFree, attrFilesTotal)) })
 	if err != nil {
 		return file.Usage{}, err
 	}
