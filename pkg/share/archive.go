@@ -79,10 +79,7 @@ func (d *deletion) moveTo(ctx context.Context, target volume.Dir) error {
 			made = append(made, p)
 		}
 	}
-	moved, err := d.move(ctx, string(target))
-	if moved {
-		return d.confirmMoved(ctx, target)
-	}
+	err := d.move(ctx, string(target))
 	if errors.Is(err, syscall.EXDEV) {
 		for _, p := range slices.Backward(made) {
 			if err := d.remove(ctx, string(p)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
@@ -91,21 +88,6 @@ func (d *deletion) moveTo(ctx context.Context, target volume.Dir) error {
 		}
 	}
 	return err
-}
-
-// confirmMoved moves back what has become another volume's before we moved it, see aside.
-func (d *deletion) confirmMoved(ctx context.Context, target volume.Dir) error {
-	owner, err := d.claimant(ctx)
-	if err != nil || owner == "" {
-		return err
-	}
-	back := d.giveBack(ctx, aside{at: string(target)}, owner)
-	if errors.Is(back, volume.ErrBusy) {
-		if err := d.remove(ctx, linkPath(target)); err != nil {
-			return err
-		}
-	}
-	return back
 }
 
 // finishArchive completes an archive that was interrupted: its record, if the directory was moved, and the end of its
@@ -149,8 +131,8 @@ func (d *deletion) finishArchiveTo(ctx context.Context, names []volume.Dir) (fou
 	return false, nil
 }
 
-// archiveNames lists where the directory may go: [volume.Dir.Archived], or flat at the top of the share where that
-// would be inside a volume; then with the volume's name, then with a number. beside are names in the directory's parent,
+// archiveNames lists where the directory may go: [volume.Dir.Archived], or flat at the top of the share where the policy says
+// so or that would be inside a volume; then with the volume's name, then with a number. beside are names in the directory's parent,
 // which is on the same file system in any case.
 func (d *deletion) archiveNames(ctx context.Context) (names, beside []volume.Dir, err error) {
 	dir := d.id.Dir
@@ -158,7 +140,10 @@ func (d *deletion) archiveNames(ctx context.Context) (names, beside []volume.Dir
 	if err != nil {
 		return nil, nil, err
 	}
-	if above != "" {
+	switch {
+	case d.policy == volume.ArchiveFlat:
+		dir = volume.Dir(path.Base(string(dir)))
+	case above != "":
 		dir = volume.Dir(strings.ReplaceAll(string(dir), "/", "-"))
 	}
 	parent, base := path.Split(string(d.id.Dir))

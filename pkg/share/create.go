@@ -139,15 +139,7 @@ func (c *creation) run(ctx context.Context) error {
 	case c.seen.info != nil:
 		return c.adopt(ctx)
 	}
-	var reserved error
-	err := together(
-		func() error { return c.makeDir(ctx) },
-		func() error { reserved = c.confirmReserved(ctx); return nil },
-	)
-	if err == nil {
-		err = reserved
-	}
-	return err
+	return c.makeDir(ctx)
 }
 
 // lookAtSource reads the state of what the volume is filled from. It counts only if the volume is not complete.

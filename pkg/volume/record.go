@@ -85,9 +85,9 @@ func (r Record) check() error {
 		return fmt.Errorf("%w: record has version %d, this driver reads version %d", ErrInvalid, r.Version, RecordVersion)
 	case r.Name == "" || r.CapacityBytes < 0:
 		return fmt.Errorf("%w: record has name %q and capacity %d", ErrInvalid, r.Name, r.CapacityBytes)
-	case r.Policy != Delete && r.Policy != Retain && r.Policy != Archive:
+	case !r.Policy.known():
 		return fmt.Errorf("%w: record has the policy %q", ErrInvalid, r.Policy)
-	case r.HandlePolicy != "" && r.HandlePolicy != Delete && r.HandlePolicy != Retain && r.HandlePolicy != Archive:
+	case r.HandlePolicy != "" && !r.HandlePolicy.known():
 		return fmt.Errorf("%w: record has the policy %q of its handle", ErrInvalid, r.HandlePolicy)
 	case r.Copy != "" && (checkElement(r.Copy) != nil || strings.Contains(r.Copy, "/")):
 		return fmt.Errorf("%w: record has the copy %q", ErrInvalid, r.Copy)

@@ -1,6 +1,7 @@
 package sharetest
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -62,6 +63,17 @@ func (s *suite) deleteArchive() {
 	s.content("archived-a/file", "a")
 	s.content("archived-ns/team/b/file", "b")
 	s.mode("archived-ns", 0o755)
+}
+
+// archiveFlat is nfs-subdir-external-provisioner's way: the last element at the top of the share.
+func (s *suite) archiveFlat() {
+	for i, dir := range []string{"ns/team/b", "ns/other/b", "b"} {
+		name := fmt.Sprintf("v%d", i)
+		s.drop(s.filled(name, parameters{volume.ParamOnDelete: "archive-flat", volume.ParamSubDir: dir}).ID)
+	}
+	s.content("archived-b/file", "v0")
+	s.content("archived-b-v1/file", "v1")
+	s.content("archived-b-v2/file", "v2")
 }
 
 func (s *suite) archiveReplacesNothing() {

@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) share.FS) {
 		{"Delete", (*suite).delete},
 		{"DeleteRetain", (*suite).deleteRetain},
 		{"DeleteArchive", (*suite).deleteArchive},
+		{"ArchiveFlat", (*suite).archiveFlat},
 		{"ArchiveReplacesNothing", (*suite).archiveReplacesNothing},
 		{"ArchiveOutsideVolumes", (*suite).archiveOutsideVolumes},
 		{"ArchiveLongNames", (*suite).archiveLongNames},
