@@ -54,6 +54,7 @@ type inCluster struct {
 	service   csi.ControllerServer
 	shares    *share.Manager
 	defaults  volume.Defaults
+	legacy    provisioner.Legacy
 	api       kubernetes.Interface
 	snapshots snapshots.Interface // nil: switched off
 	log       *slog.Logger
@@ -64,11 +65,15 @@ func (o *controllerOptions) kubernetes(service csi.ControllerServer, shares *sha
 	if o.csiOnly {
 		return noClaims{}, nil
 	}
+	legacy, err := o.legacy(defaults)
+	if err != nil {
+		return nil, err
+	}
 	config, err := restConfig(o.kubeconfig)
 	if err != nil {
 		return nil, err
 	}
-	c := inCluster{controllerOptions: o, service: service, shares: shares, defaults: defaults, log: log}
+	c := inCluster{controllerOptions: o, service: service, shares: shares, defaults: defaults, legacy: legacy, log: log}
 	if c.api, err = kubernetes.NewForConfig(config); err != nil {
 		return nil, fmt.Errorf("making the client of the API server: %w", err)
 	}
@@ -93,7 +98,7 @@ func snapshotClient(config *rest.Config) (snapshots.Interface, error) {
 
 func (c *inCluster) provisioner(config *rest.Config, m *metrics) (claimWatcher, error) {
 	p := provisioner.Config{
-		DriverName: c.driverName, Names: c.provisionerNames, Volumes: c.service, Client: c.api, Snapshots: c.snapshots,
+		DriverName: c.driverName, Legacy: c.legacy, Volumes: c.service, Client: c.api, Snapshots: c.snapshots,
 		Workers: c.workers, Log: c.log, Metrics: m.registry,
 	}
 	var room *capacity.Publisher
@@ -129,7 +134,7 @@ func (o *controllerOptions) sidecarLeases() []string {
 }
 
 func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informers) {
-	visits := provisioner.Visits{Visit: c.shares.Visit, Ours: c.ours, Defaults: c.defaults, Classes: known.Classes, Log: c.log}
+	visits := provisioner.Visits{Visit: c.shares.Visit, Ours: c.ours, Legacy: c.legacy, Defaults: c.defaults, Classes: known.Classes, Log: c.log}
 	k.Beside(visits.Run)
 	if c.resizer != off {
 		k.Beside(c.said("resizing", func(ctx context.Context) error {
@@ -161,11 +166,11 @@ func (c *inCluster) said(what string, task func(context.Context) error) func(con
 func (c *inCluster) publisher(known provisioner.Informers) *capacity.Publisher {
 	namespace, owner, _ := strings.Cut(c.capacityOwner, "/")
 	return capacity.New(capacity.Config{
-		DriverName: c.driverName, Names: c.provisionerNames, Shares: c.service, Client: c.api, Classes: known.Classes,
+		DriverName: c.driverName, Names: c.legacy.Names, Parameters: c.legacy.Parameters, Shares: c.service, Client: c.api, Classes: known.Classes,
 		Namespace: namespace, Owner: owner, Log: c.log,
 	})
 }
 
 func (c *inCluster) ours(name string) bool {
-	return name == c.driverName || slices.Contains(c.provisionerNames, name)
+	return name == c.driverName || slices.Contains(c.legacy.Names, name)
 }

@@ -21,6 +21,7 @@ import (
 type controllerOptions struct {
 	common
 	provisionerNames  []string
+	volumeSource      string
 	server, share     string
 	onDelete, mode    string
 	leaderElection    bool
@@ -42,7 +43,7 @@ func controllerCommand() *cobra.Command {
 
 func (o *controllerOptions) add(f *pflag.FlagSet) {
 	o.common.add(f, "unix:///run/nfs-csi/csi.sock", ":9808")
-	f.StringArrayVar(&o.provisionerNames, "provisioner-name", nil, "another provisioner name to answer to besides the driver's; may be repeated")
+	o.addLegacy(f)
 	f.StringVar(&o.server, "nfs-server", os.Getenv("NFS_SERVER"), "NFS server of classes that name none (environment: NFS_SERVER)")
 	f.StringVar(&o.share, "nfs-share", os.Getenv("NFS_PATH"), "share of classes that name none (environment: NFS_PATH)")
 	f.StringVar(&o.onDelete, "default-on-delete", "", "what becomes of the directory of a deleted volume whose class does not say: delete, retain or archive (default delete)")
@@ -117,7 +118,7 @@ func (o *controllerOptions) check() (volume.Defaults, error) {
 	if o.leaderElection && !o.csiOnly && o.electionNamespace == "" {
 		err5 = errors.New("--leader-election-namespace is missing: name the namespace of the lease, or switch --leader-election=false")
 	}
-	return d, errors.Join(err1, err2, err3, err4, err5, mode("--resizer", o.resizer), mode("--snapshotter", o.snapshotter), o.checkCapacityOwner())
+	return d, errors.Join(err1, err2, err3, err4, err5, mode("--resizer", o.resizer), mode("--snapshotter", o.snapshotter), o.checkCapacityOwner(), o.checkLegacy(d))
 }
 
 func locations(d volume.Defaults) []volume.Location {

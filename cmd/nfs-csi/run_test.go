@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
@@ -53,6 +56,8 @@ func TestBadArguments(t *testing.T) {
 		"no cluster":    {[]string{"controller", "--leader-election=false"}, []string{"--kubeconfig", "--csi-only"}},
 		"all at once": {[]string{"controller", "--default-on-delete=burn", "--mount-permissions=rwx", "--nfs-server=a/b", "--nfs-share=/s", "--workers=0"},
 			[]string{`"burn"`, `"rwx"`, `"a/b"`, "--workers", "--leader-election-namespace"}},
+		"old names": {[]string{"controller", "--csi-only", "--volume-source=fc", "--provisioner-name=a/b=server", "--provisioner-name="},
+			[]string{`--volume-source is "fc"`, `--provisioner-name a/b=server`, "SERVER:/PATH", "--provisioner-name is empty"}},
 		"kubeconfig": {[]string{"controller", "--leader-election=false", "--kubeconfig=/does/not/exist"}, []string{"/does/not/exist"}},
 		"address":    {[]string{"controller", "--csi-only", "--metrics-address=nowhere:x"}, []string{"--metrics-address"}},
 		"endpoint":   {[]string{"controller", "--csi-only", "--metrics-address=", "--endpoint=http://a"}, []string{`"http://a"`}},
@@ -83,14 +88,21 @@ func TestMountHelperSaysHowItEnded(t *testing.T) {
 func TestDefaultsFromTheEnvironment(t *testing.T) {
 	t.Setenv("NFS_SERVER", "old.example.com")
 	t.Setenv("NFS_PATH", "/exports")
+	t.Setenv("PROVISIONER_NAME", "cluster.local/old")
 	c := controllerCommand()
 	if got := c.Flag("nfs-server").Value.String() + c.Flag("nfs-share").Value.String(); got != "old.example.com/exports" {
 		t.Errorf("defaults are %q", got)
 	}
-	o := controllerOptions{server: "old.example.com", share: "/exports", mode: "0770", workers: 1, csiOnly: true, resizer: auto, snapshotter: off}
+	o := controllerOptions{server: "old.example.com", share: "/exports", mode: "0770", workers: 1, csiOnly: true, resizer: auto, snapshotter: off, volumeSource: sourceCSI}
 	d, err := o.check()
 	if err != nil || d.Mode != 0o770 || d.Policy != volume.Delete {
 		t.Errorf("%+v, %v", d, err)
+	}
+	o.provisionerNames = append(c.Flags().Lookup("provisioner-name").Value.(pflag.SliceValue).GetSlice(), "second=[fd00::1]:/two", "second", "")
+	legacy, err := o.legacy(d)
+	if err == nil || !slices.Equal(legacy.Names, []string{"cluster.local/old", "second"}) || legacy.Default.String() != "old.example.com:/exports" ||
+		legacy.Exports["second"].String() != "[fd00::1]:/two" || legacy.InTree {
+		t.Errorf("%+v, %v", legacy, err)
 	}
 	if l := locations(d); len(l) != 1 || l[0].String() != "old.example.com:/exports" {
 		t.Errorf("locations %v", l)

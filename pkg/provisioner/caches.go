@@ -18,7 +18,7 @@ type caches struct {
 	claims, volumes, classes cache.SharedIndexInformer
 }
 
-func newCaches(client kubernetes.Interface, driver string) caches {
+func newCaches(client kubernetes.Interface, driver string, legacy Legacy) caches {
 	c := caches{
 		claims:  coreinformers.NewPersistentVolumeClaimInformer(client, metav1.NamespaceAll, resync, cache.Indexers{}),
 		volumes: coreinformers.NewPersistentVolumeInformer(client, resync, cache.Indexers{}),
@@ -26,7 +26,7 @@ func newCaches(client kubernetes.Interface, driver string) caches {
 	}
 	// SetTransform fails only on an informer that runs.
 	_ = c.claims.SetTransform(slimClaim)
-	_ = c.volumes.SetTransform(func(object any) (any, error) { return slimVolume(object, driver), nil })
+	_ = c.volumes.SetTransform(func(object any) (any, error) { return slimVolume(object, driver, legacy), nil })
 	_ = c.classes.SetTransform(slimClass)
 	return c
 }
@@ -64,16 +64,14 @@ func slimClaim(object any) (any, error) {
 	return slim, nil
 }
 
-// slimVolume keeps nothing but the name of a volume that is not of our CSI driver. The library then never finds it to
-// be ours, and so puts no finalizer on the NFS volumes that a predecessor made under one of our provisioner names: we
-// would not take it off again.
-func slimVolume(object any, driver string) any {
+// slimVolume keeps little of a volume that is not of our CSI driver, see [Legacy.slim].
+func slimVolume(object any, driver string, legacy Legacy) any {
 	pv, ok := object.(*v1.PersistentVolume)
 	if !ok {
 		return object
 	}
 	if pv.Spec.CSI == nil || pv.Spec.CSI.Driver != driver {
-		return &v1.PersistentVolume{ObjectMeta: identity(pv.ObjectMeta)}
+		return legacy.slim(pv)
 	}
 	pv.ManagedFields = nil
 	return pv

@@ -47,12 +47,12 @@ func TestSlimVolume(t *testing.T) {
 			Spec: v1.PersistentVolumeSpec{PersistentVolumeSource: source},
 		}
 	}
-	ours := slimVolume(volume(v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{Driver: testDriver}}), testDriver).(*v1.PersistentVolume)
+	ours := slimVolume(volume(v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{Driver: testDriver}}), testDriver, Legacy{}).(*v1.PersistentVolume)
 	if ours.Spec.CSI == nil || len(ours.Annotations) == 0 || ours.ManagedFields != nil {
 		t.Errorf("ours became %v", ours)
 	}
 	for _, source := range []v1.PersistentVolumeSource{{NFS: &v1.NFSVolumeSource{}}, {CSI: &v1.CSIPersistentVolumeSource{Driver: "other"}}} {
-		theirs := slimVolume(volume(source), testDriver).(*v1.PersistentVolume)
+		theirs := slimVolume(volume(source), testDriver, Legacy{Names: []string{testDriver}}).(*v1.PersistentVolume)
 		if theirs.Name != "pv" || theirs.UID != "u" || theirs.ResourceVersion != "7" || theirs.Annotations != nil || theirs.Spec.CSI != nil || theirs.Spec.NFS != nil {
 			t.Errorf("theirs became %v", theirs)
 		}

@@ -133,7 +133,7 @@ func run(t *testing.T, c *cluster, volumes Volumes, change ...func(*Config)) *Co
 // launch starts a controller and waits until it watches; stop ends it and waits.
 func launch(t *testing.T, c *cluster, volumes Volumes, change ...func(*Config)) (k *Controller, stop func() error) {
 	t.Helper()
-	config := Config{DriverName: testDriver, Names: []string{"gxf-nfs-storage"}, Volumes: volumes, Client: c, Log: quiet(), Workers: 4}
+	config := Config{DriverName: testDriver, Legacy: Legacy{Names: []string{"gxf-nfs-storage"}}, Volumes: volumes, Client: c, Log: quiet(), Workers: 4}
 	for _, f := range change {
 		f(&config)
 	}

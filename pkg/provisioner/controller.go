@@ -21,8 +21,8 @@ import (
 
 // Config says what a [Controller] serves and how.
 type Config struct {
-	DriverName string   // of the CSI driver, also the first provisioner name
-	Names      []string // provisioner names that are ours besides DriverName
+	DriverName string // of the CSI driver, also the first provisioner name
+	Legacy     Legacy // provisioner names that are ours besides DriverName
 	Volumes    Volumes
 	Client     kubernetes.Interface
 	Snapshots  snapshots.Interface // nil: no claim is filled from a VolumeSnapshot
@@ -74,7 +74,7 @@ func New(c Config) (*Controller, error) {
 		c.Full = func() {}
 	}
 	running := newCalls(callTimeout)
-	k := &Controller{config: c, calls: running, caches: newCaches(c.Client, c.DriverName), fillings: newFillings(backOff())}
+	k := &Controller{config: c, calls: running, caches: newCaches(c.Client, c.DriverName, c.Legacy), fillings: newFillings(backOff())}
 	measured, err := registered(c.Metrics)
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func New(c Config) (*Controller, error) {
 		&provisioner{
 			driver: c.DriverName, volumes: c.Volumes, calls: running, client: c.Client,
 			sources:  sources{driver: c.DriverName, client: c.Client, snapshots: c.Snapshots},
-			fillings: k.fillings, full: c.Full,
+			fillings: k.fillings, full: c.Full, legacy: c.Legacy, known: k.caches.volumes.GetStore(), classes: k.caches.classes.GetStore(), log: c.Log,
 		}, k.options(measured)...)
 	return k, nil
 }
@@ -101,7 +101,7 @@ func (k *Controller) Beside(tasks ...func(context.Context)) { k.beside = append(
 // retries a second over all claims, deleting the volume when its PersistentVolume cannot be saved.
 func (k *Controller) options(m metrics.Metrics) []func(*controller.ProvisionController) error {
 	return []func(*controller.ProvisionController) error{
-		controller.AdditionalProvisionerNames(k.config.Names),
+		controller.AdditionalProvisionerNames(k.config.Legacy.Names),
 		controller.ClaimsInformer(k.caches.claims),
 		controller.VolumesInformer(k.caches.volumes),
 		controller.ClassesInformer(k.caches.classes),
@@ -177,7 +177,7 @@ func (k *Controller) Run(ctx context.Context) error {
 }
 
 func (k *Controller) work(ctx context.Context) {
-	k.config.Log.Info("provisioning", "driver", k.config.DriverName, "names", k.config.Names, "workers", k.config.Workers)
+	k.config.Log.Info("provisioning", "driver", k.config.DriverName, "names", k.config.Legacy.Names, "workers", k.config.Workers)
 	var beside sync.WaitGroup
 	beside.Go(func() { k.workBeside(ctx) })
 	k.library.Run(ctx)

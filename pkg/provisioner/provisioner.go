@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v10/controller"
 )
 
@@ -33,6 +35,10 @@ type provisioner struct {
 	sources  sources
 	fillings *fillings
 	full     func() // is told that a share has no room for a volume
+	legacy   Legacy
+	known    cache.Store // of PersistentVolumes
+	classes  cache.Store
+	log      *slog.Logger
 }
 
 var (
@@ -85,6 +91,9 @@ func (p *provisioner) provision(ctx context.Context, o controller.ProvisionOptio
 		return nil, controller.ProvisioningInBackground, errors.New("the driver answered with an empty volume: this is a mistake in the driver, please report it")
 	}
 	pv, err := persistentVolume(p.driver, o, request, answer.GetVolume())
+	if err == nil && p.legacy.InTree && p.legacy.speaks(o.StorageClass) {
+		err = inTree(pv)
+	}
 	return pv, controller.ProvisioningInBackground, err
 }
 
@@ -92,6 +101,11 @@ func (p *provisioner) provision(ctx context.Context, o controller.ProvisionOptio
 func (p *provisioner) request(ctx context.Context, o controller.ProvisionOptions) (*csi.CreateVolumeRequest, error) {
 	request := createRequest(o)
 	var err error
+	if p.legacy.speaks(o.StorageClass) {
+		if err := p.translate(ctx, o, request); err != nil {
+			return nil, readable(err)
+		}
+	}
 	if request.VolumeContentSource = p.fillings.remembered(o.PVC.UID); request.VolumeContentSource == nil {
 		if request.VolumeContentSource, err = p.sources.of(ctx, o.PVC); err != nil {
 			return nil, err
@@ -137,18 +151,18 @@ func refuse(claim *v1.PersistentVolumeClaim) error {
 	return nil
 }
 
-// Delete removes the volume behind a PersistentVolume of ours; others are left alone.
+// Delete removes the volume behind a PersistentVolume of ours or of the predecessor's; others are left alone.
 func (p *provisioner) Delete(ctx context.Context, pv *v1.PersistentVolume) error {
-	source := pv.Spec.CSI
-	if source == nil || source.Driver != p.driver {
-		return &controller.IgnoredError{Reason: "it is not a volume of the CSI driver " + p.driver}
+	handle, err := p.handleOf(pv)
+	if err != nil {
+		return err
 	}
 	ctx, call, err := p.calls.begin(ctx)
 	if err != nil {
 		return &controller.IgnoredError{Reason: err.Error()}
 	}
 	defer call.end()
-	request := &csi.DeleteVolumeRequest{VolumeId: source.VolumeHandle}
+	request := &csi.DeleteVolumeRequest{VolumeId: handle}
 	if len(pv.Spec.MountOptions) > 0 {
 		request.Secrets = map[string]string{SecretMountOptions: strings.Join(pv.Spec.MountOptions, ",")}
 	}
@@ -156,4 +170,15 @@ func (p *provisioner) Delete(ctx context.Context, pv *v1.PersistentVolume) error
 		return readable(err)
 	}
 	return nil
+}
+
+// handleOf is what a volume is called to the CSI service.
+func (p *provisioner) handleOf(pv *v1.PersistentVolume) (string, error) {
+	switch {
+	case pv.Spec.CSI != nil && pv.Spec.CSI.Driver == p.driver:
+		return pv.Spec.CSI.VolumeHandle, nil
+	case pv.Spec.NFS != nil:
+		return p.handle(pv)
+	}
+	return "", &controller.IgnoredError{Reason: "it is not a volume of the CSI driver " + p.driver}
 }

@@ -18,6 +18,7 @@ import (
 type Visits struct {
 	Visit    func(ctx context.Context, l volume.Location, mountOptions []string) error
 	Ours     func(provisioner string) bool
+	Legacy   Legacy
 	Defaults volume.Defaults // of classes that are silent
 	Classes  cache.SharedIndexInformer
 	Every    time.Duration // between two looks at the classes; 0: 30 s
@@ -84,7 +85,7 @@ func (v Visits) places() map[place][]string {
 		if !ok || !v.Ours(class.Provisioner) {
 			continue
 		}
-		parsed, err := volume.ParseClass(class.Parameters, v.Defaults)
+		parsed, err := volume.ParseClass(v.Legacy.Parameters(class), v.Defaults)
 		if err != nil {
 			continue
 		}

@@ -34,7 +34,8 @@ type Shares interface {
 // Config says what is told and where.
 type Config struct {
 	DriverName string
-	Names      []string // provisioner names of classes that are ours besides DriverName
+	Names      []string                                      // provisioner names of classes that are ours besides DriverName
+	Parameters func(*storage.StorageClass) map[string]string // of a class, as Shares read them; nil: its own
 	Shares     Shares
 	Client     kubernetes.Interface
 	Classes    cache.SharedIndexInformer // run by the caller
@@ -63,6 +64,9 @@ type Publisher struct {
 func New(c Config) *Publisher {
 	if c.Every == 0 {
 		c.Every = time.Minute
+	}
+	if c.Parameters == nil {
+		c.Parameters = func(class *storage.StorageClass) map[string]string { return class.Parameters }
 	}
 	return &Publisher{Config: c, soon: make(chan struct{}, 1)}
 }
@@ -160,7 +164,7 @@ func (p *Publisher) publishClass(ctx context.Context, class *storage.StorageClas
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	answer, err := p.Shares.GetCapacity(ctx, &csi.GetCapacityRequest{
-		Parameters: class.Parameters,
+		Parameters: p.Parameters(class),
 		VolumeCapabilities: []*csi.VolumeCapability{{
 			AccessType: &csi.VolumeCapability_Mount{Mount: &csi.VolumeCapability_MountVolume{MountFlags: class.MountOptions}},
 			AccessMode: &csi.VolumeCapability_AccessMode{Mode: csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER},
