@@ -45,6 +45,8 @@ func TestMistakesAreRefusedInWords(t *testing.T) {
 		{"image: {pullPolicy: Sometimes}", "'/image/pullPolicy'", "must be one of 'Always', 'IfNotPresent', 'Never'"},
 		{"imagePullSecrets: [mine]", "'/imagePullSecrets/0'", "got string, want object"},
 		{"provisionerNames: ['not/a/name']", "'/provisionerNames/0'", "does not match pattern"},
+		{"provisionerNames: ['a/b=server']", "'/provisionerNames/0'", "does not match pattern"},
+		{"volumeSource: nfs4", "'/volumeSource'", "must be one of 'csi', 'nfs'"},
 		{"metrics: {nodePort: 80}", "'/metrics/nodePort'", "minimum: got 80, want 1,024"},
 		{"storageClasses: {name: nfs}", "'/storageClasses'", "got object, want array"},
 		{"storageClasses: [{create: true}]", "'/storageClasses/0'", "missing property 'name'"},
