@@ -17,13 +17,16 @@ test: lint unit test-nfs sanity test-chart e2e-smoke ## everything that CI runs
 	@echo "make test: all green"
 
 ##@ Build
-.PHONY: build image manifests
+.PHONY: build image sbom manifests
 build: ## the binary, bin/nfs-csi
 	$(GOBUILD) -o bin/nfs-csi ./cmd/nfs-csi
 
 image: ## the image as an OCI archive, bin/nfs-csi.tar, without a container engine
 	@mkdir -p bin
 	$$(tools/build image) -root . -version $(VERSION) -output bin/nfs-csi.tar
+
+sbom: build ## what the binary is built of, bin/nfs-csi.cdx.json (CycloneDX)
+	$$(tools/build sbom) -version $(VERSION) bin/nfs-csi > bin/nfs-csi.cdx.json
 
 manifests: ## render deploy/rbac, deploy/storageclass, deploy/manifests and the chart's README from the chart
 	$$(tools/build render)
@@ -33,6 +36,7 @@ manifests: ## render deploy/rbac, deploy/storageclass, deploy/manifests and the 
 lint: ## golangci-lint with the layering rules of .golangci.yml
 	tools/lint/run
 	cd tools/lint && go test -count=1 .
+	tools/sbom/vulncheck --if-reachable
 
 unit: ## what needs no server and no kernel, with the race detector for the packages
 	go test -race ./pkg/... ./cmd/...
@@ -49,7 +53,7 @@ sanity: ## real mounts, and csi-sanity, under a kernel with NFS
 	test/sanity/run
 
 test-chart: manifests-check ## the chart, the committed manifests and the packaging tools
-	for module in tools/helm tools/image test/images/mkimage test/chart; do (cd $$module && go test -count=1 ./...) || exit 1; done
+	for module in tools/helm tools/image tools/sbom test/images/mkimage test/chart; do (cd $$module && go test -count=1 ./...) || exit 1; done
 
 manifests-check:
 	$$(tools/build render) -check
@@ -58,7 +62,7 @@ e2e-smoke: ## a few pods in a real cluster
 	test/e2e/run smoke
 
 ##@ More
-.PHONY: e2e e2e-kind test-long conformance bench fuzz cluster-up cluster-down clean
+.PHONY: e2e e2e-kind test-long conformance bench vulncheck fuzz cluster-up cluster-down clean
 e2e: ## every scenario in a real cluster of two nodes
 	test/e2e/run all
 
@@ -75,6 +79,9 @@ conformance: ## the upstream External.Storage suite
 
 bench: ## tables of times and sizes; never fails on one
 	test/bench/run
+
+vulncheck: ## compare the program with the Go vulnerability database; needs its server
+	tools/sbom/vulncheck
 
 fuzz: ## every parser and decoder for FUZZTIME each
 	@go list -f '{{.Dir}}' ./pkg/... | while read -r dir; do \

@@ -162,3 +162,57 @@ func TestAccountsAndRolesCanBeMadeElsewhere(t *testing.T) {
 		t.Errorf("the controller's account is %q", got)
 	}
 }
+
+// Whatever the values, nobody may read secrets, and no rule says "all".
+func TestNothingReadsSecrets(t *testing.T) {
+	for _, name := range cases(t) {
+		all := objects(t, values(t, name))
+		var rules []rbacv1.PolicyRule
+		for _, r := range only[*rbacv1.ClusterRole](all) {
+			rules = append(rules, r.Rules...)
+		}
+		for _, r := range only[*rbacv1.Role](all) {
+			rules = append(rules, r.Rules...)
+		}
+		if len(rules) < 8 {
+			t.Errorf("%s: only %d rules", name, len(rules))
+		}
+		for _, r := range rules {
+			words := slices.Concat(r.APIGroups, r.Resources, r.Verbs)
+			if slices.Contains(words, "*") || slices.Contains(words, "secrets") || len(r.NonResourceURLs) > 0 {
+				t.Errorf("%s: %s", name, rule(r))
+			}
+		}
+	}
+}
+
+// Nothing in a container can be written but what is mounted for that, and the controller cannot get more rights. (The case "everything" asks for
+// other security contexts.)
+func TestContainersAreLockedDown(t *testing.T) {
+	yes, no := true, false
+	for _, name := range cases(t) {
+		if name == "everything" {
+			continue
+		}
+		all := objects(t, values(t, name))
+		controller := one[*appsv1.Deployment](t, all).Spec.Template.Spec
+		node := one[*appsv1.DaemonSet](t, all).Spec.Template.Spec
+		for _, pod := range []corev1.PodSpec{controller, node} {
+			if c := pod.Containers[0]; !reflect.DeepEqual(c.SecurityContext.ReadOnlyRootFilesystem, &yes) {
+				t.Errorf("%s: the root file system of %s can be written", name, c.Name)
+			}
+		}
+		c := controller.Containers[0].SecurityContext
+		if !reflect.DeepEqual(c.AllowPrivilegeEscalation, &no) || c.Privileged != nil || !slices.Equal(c.Capabilities.Drop, []corev1.Capability{"ALL"}) {
+			t.Errorf("%s: the controller has %+v", name, c)
+		}
+		for _, v := range controller.Volumes {
+			if v.HostPath != nil {
+				t.Errorf("%s: the controller has %s of the node", name, v.HostPath.Path)
+			}
+		}
+		if controller.HostPID || controller.HostIPC || node.HostPID || node.HostIPC {
+			t.Errorf("%s: a pod sees the node's processes", name)
+		}
+	}
+}
