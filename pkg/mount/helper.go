@@ -24,6 +24,8 @@ type request struct {
 	Attempts   []attempt    `json:",omitempty"` // in the order to try
 	Flags      int          `json:",omitempty"` // of umount2(2)
 	Root       *volume.Root `json:",omitempty"`
+
+	server string // whose lane of the pool it takes
 }
 
 // attempt is one way to mount: a version of NFS and an address of the server.

@@ -25,7 +25,11 @@ func helper(name string) int {
 	case "mount-helper":
 		return HelperMain(os.Stdin, os.Stdout)
 	case "mount-and-hang":
-		mountAndHang(json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout))
+		hangAfter(operationMount, perform)
+	case "hang-when-asked-to-unmount":
+		hangAfter(operationUnmount, func(r request) answer {
+			return answer{&failure{Doing: fmt.Sprintf("operation %q", r.Operation)}}
+		})
 	case "refuse":
 		answers := json.NewEncoder(os.Stdout)
 		_ = answers.Encode(answer{})
@@ -50,15 +54,16 @@ func helper(name string) int {
 	return 9
 }
 
-// mountAndHang does all it is asked, but never answers when it was a mount.
-func mountAndHang(requests *json.Decoder, answers *json.Encoder) {
+// hangAfter does all it is asked, but never answers an operation of that kind.
+func hangAfter(operation string, do func(request) answer) {
+	requests, answers := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 	for a := (answer{}); answers.Encode(a) == nil; {
 		var r request
 		if err := requests.Decode(&r); err != nil {
 			return
 		}
-		a = perform(r)
-		if r.Operation == operationMount {
+		a = do(r)
+		if r.Operation == operation {
 			hang()
 		}
 	}

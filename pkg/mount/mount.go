@@ -44,6 +44,9 @@ func (s Source) String() string {
 	return s.Server + ":" + s.Path
 }
 
+// host is the server as the kernel's table shows it.
+func (s Source) host() string { return serverOf(s.String()) }
+
 func (s Source) fill(words string) string {
 	return strings.NewReplacer("SERVER", s.Server, "PATH", s.Path).Replace(words)
 }
@@ -70,6 +73,8 @@ type Config struct {
 	// find out that it cannot. Its error, which should wrap a sentinel of pkg/volume, ends the Mount. nil: none.
 	// Each of options is one mount option.
 	Preflight func(ctx context.Context, server, path string, options []string) error
+	// AllowOptions names mount options that may be given beside those of NFS mounts that are known to do no harm.
+	AllowOptions []string
 	// Timeout bounds one Mount beside the context's deadline; default 1 minute.
 	Timeout time.Duration
 	Log     *slog.Logger // default: none
@@ -79,6 +84,7 @@ type Config struct {
 type Mounter struct {
 	helpers   *pool
 	preflight func(ctx context.Context, server, path string, options []string) error
+	allowed   []string // mount options
 	timeout   time.Duration
 	log       *slog.Logger
 	claimed   sync.Map // target -> true while an operation works on it
@@ -96,7 +102,7 @@ func New(c Config) *Mounter {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Mounter{helpers: newPool(c.Helper, c.Log), preflight: c.Preflight, timeout: c.Timeout, log: c.Log}
+	return &Mounter{helpers: newPool(c.Helper, c.Log), preflight: c.Preflight, allowed: c.AllowOptions, timeout: c.Timeout, log: c.Log}
 }
 
 // Close ends the child processes that wait for work. It detaches nothing.
@@ -122,7 +128,7 @@ func (m *Mounter) claim(target string) (release func(), err error) {
 //   - [volume.ErrUnavailable]: the server does not answer, or this node is too busy to ask it.
 func (m *Mounter) Mount(ctx context.Context, s Source, target string) error {
 	s, err := s.check()
-	o, optionsErr := parseOptions(s.Options)
+	o, optionsErr := parseOptions(s.Options, m.allowed)
 	target, targetErr := resolveTarget(target)
 	if err := errors.Join(err, optionsErr, targetErr); err != nil {
 		return err
@@ -137,7 +143,7 @@ func (m *Mounter) Mount(ctx context.Context, s Source, target string) error {
 	if s.ReadOnly {
 		o.attributes |= attributeOptions["ro"].set
 	}
-	m.helpers.warm()
+	m.helpers.warm(s.host())
 	present, err := m.present(ctx, s, o, target)
 	if err != nil || present {
 		return err
@@ -172,9 +178,14 @@ func (m *Mounter) present(ctx context.Context, s Source, o options, target strin
 
 // alive asks the file system mounted at target something, which a stale or dead mount cannot answer.
 func (m *Mounter) alive(ctx context.Context, top *mountinfo.Info, target string) error {
-	_, err := m.statfs(ctx, top, target)
+	ctx, cancel := context.WithTimeoutCause(ctx, aliveTimeout, fmt.Errorf("no answer in %v", aliveTimeout))
+	defer cancel()
+	_, _, err := m.statfs(ctx, top, target)
 	return err
 }
+
+// aliveTimeout leaves the preflight, which follows where there is no answer, its time.
+const aliveTimeout = 2500 * time.Millisecond
 
 // mayReplace: a mount whose directory the server has lost never works again. One that is silent while the server answers
 // others is stuck; but with a silent server it may come back, so it stays.
@@ -212,8 +223,8 @@ func (m *Mounter) attach(ctx context.Context, s Source, o options, target string
 	if err != nil {
 		return err
 	}
-	err = m.helpers.run(ctx, request{
-		Operation: operationMount, Target: target, Source: s.String(), Attributes: o.attributes, Attempts: attempts, Root: s.Root,
+	err = m.accompanied(ctx, s, o, request{
+		Operation: operationMount, Target: target, Source: s.String(), Attributes: o.attributes, Attempts: attempts, Root: s.Root, server: s.host(),
 	})
 	if err == nil {
 		return nil
@@ -229,6 +240,39 @@ func (m *Mounter) attach(ctx context.Context, s Source, o options, target string
 	}
 	return errors.Join(err, m.undo(ctx, target, made))
 }
+
+// accompanied has a helper do r, and asks the server again while that takes long: the kernel would wait for minutes for one
+// that has died since the preflight.
+func (m *Mounter) accompanied(ctx context.Context, s Source, o options, r request) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel(nil)
+	if m.preflight != nil {
+		asking.Go(func() { m.accompany(ctx, cancel, s, o) })
+	}
+	return m.helpers.run(ctx, r)
+}
+
+// accompany cancels when the server has fallen silent.
+func (m *Mounter) accompany(ctx context.Context, cancel context.CancelCauseFunc, s Source, o options) {
+	pause := time.NewTicker(longMount)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+		}
+		if err := m.ask(ctx, s, o); ctx.Err() == nil && errors.Is(err, volume.ErrUnavailable) {
+			cancel(err)
+			return
+		}
+	}
+}
+
+// longMount is when a mount takes so long that the server is asked again.
+const longMount = 3 * time.Second
 
 // undo makes sure that a mount which failed is not there after all, as when its child was killed too late.
 func (m *Mounter) undo(ctx context.Context, target string, made bool) error {

@@ -21,11 +21,11 @@ func testPool(t *testing.T, helper string) *pool {
 // ready waits until p has an idle worker, which it answers.
 func ready(t *testing.T, p *pool) *worker {
 	t.Helper()
-	w, err := p.take(t.Context())
+	w, l, err := p.take(t.Context(), "nas")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.give(w)
+	p.give(l, w)
 	return w
 }
 
@@ -54,7 +54,7 @@ func TestPoolUsesAWorkerAgain(t *testing.T) {
 
 func TestPoolServesManyAtOnce(t *testing.T) {
 	p := testPool(t, "mount-helper")
-	p.warm()
+	p.warm("nas")
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() { wantAnswered(t, p.run(t.Context(), nothing())) })
@@ -107,22 +107,62 @@ func TestPoolSaysWhyThereIsNoWorker(t *testing.T) {
 func TestPoolStartsAnotherBesideOneThatHangs(t *testing.T) {
 	p := testPool(t, "hang")
 	ctx, cancel := context.WithCancel(t.Context())
-	stuck, err := p.take(ctx)
+	stuck, l, err := p.take(ctx, "nas")
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- stuck.do(ctx, nothing()) }()
-	other, err := p.take(t.Context())
+	other, _, err := p.take(t.Context(), "nas")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.give(other)
+	p.give(l, other)
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("ended with %v", err)
 	}
 	stuck.kill()
+}
+
+// Any number of requests that wait for a dead server are in the way of none for another, and leave no lane behind.
+func TestPoolLanesAreNotInEachOthersWay(t *testing.T) {
+	p := testPool(t, "hang-when-asked-to-unmount")
+	ctx, cancel := context.WithCancel(t.Context())
+	var dead sync.WaitGroup
+	for range 60 {
+		dead.Go(func() {
+			if err := p.run(ctx, request{Operation: operationUnmount, server: "dead"}); !errors.Is(err, context.Canceled) {
+				t.Errorf("the dead server's request ended with %v", err)
+			}
+		})
+	}
+	for waiting := 0; waiting < 50; time.Sleep(time.Millisecond) {
+		p.mu.Lock()
+		waiting = len(p.lane("dead").waiting)
+		p.mu.Unlock()
+	}
+	for range 3 {
+		wantAnswered(t, p.run(t.Context(), request{Operation: "nothing", server: "well"}))
+	}
+	p.mu.Lock()
+	if waiting := len(p.lane("dead").waiting); waiting == 0 {
+		t.Error("the other server's requests were done after all of the dead one's")
+	}
+	p.mu.Unlock()
+	cancel()
+	dead.Wait()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		p.mu.Lock()
+		left := len(p.lanes)
+		p.mu.Unlock()
+		if left == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d lanes are left", left)
+		}
+	}
 }
 
 func TestPoolLetsGoOfWhoGivesUpWaiting(t *testing.T) {
@@ -134,14 +174,16 @@ func TestPoolLetsGoOfWhoGivesUpWaiting(t *testing.T) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.waiting) != 0 {
-		t.Errorf("%d still wait", len(p.waiting))
+	for _, l := range p.lanes {
+		if len(l.waiting) != 0 {
+			t.Errorf("%d still wait", len(l.waiting))
+		}
 	}
 }
 
 func TestPoolRefusesWorkWhenClosed(t *testing.T) {
 	p := testPool(t, "mount-helper")
-	w, err := p.take(t.Context())
+	w, l, err := p.take(t.Context(), "nas")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +191,7 @@ func TestPoolRefusesWorkWhenClosed(t *testing.T) {
 	if err := p.run(t.Context(), nothing()); !errors.Is(err, errClosed) {
 		t.Errorf("got %v", err)
 	}
-	p.give(w)
+	p.give(l, w)
 	if w.alive() {
 		t.Error("a worker given back to a closed pool lives on")
 	}

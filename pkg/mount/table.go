@@ -29,6 +29,12 @@ func mountPoint(target string) mountinfo.FilterFunc {
 // isNFS: m is a mount of an NFS export.
 func isNFS(m *mountinfo.Info) bool { return m.FSType == "nfs" || m.FSType == "nfs4" }
 
+// serverOf is the server in the source of an NFS mount, server:/path.
+func serverOf(source string) string {
+	server, _, _ := strings.Cut(source, ":/")
+	return server
+}
+
 // isReadOnly: nothing can be written through this mount.
 func isReadOnly(m *mountinfo.Info) bool { return slices.Contains(strings.Split(m.Options, ","), "ro") }
 

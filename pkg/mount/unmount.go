@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -46,7 +47,7 @@ func (m *Mounter) detachAll(ctx context.Context, target string) error {
 		if err != nil || len(mounts) == 0 {
 			return err
 		}
-		if err := m.detachTop(ctx, target, len(mounts)); err != nil {
+		if err := m.detachTop(ctx, mounts[len(mounts)-1], target, len(mounts)); err != nil {
 			return err
 		}
 	}
@@ -56,17 +57,10 @@ func (m *Mounter) detachAll(ctx context.Context, target string) error {
 // detachTop takes the topmost mount away: politely, else by MNT_DETACH, which takes it out of the tree at once and leaves the
 // rest to the kernel, until the last program lets go of it and the server is back. MNT_FORCE is not used: it fails whatever
 // is under way in the superblock, which other volumes of the export share, and loses data that was not yet written back.
-func (m *Mounter) detachTop(ctx context.Context, target string, before int) error {
+func (m *Mounter) detachTop(ctx context.Context, top *mountinfo.Info, target string, before int) error {
 	var tried error
-	for _, way := range []struct {
-		name    string
-		flags   int
-		timeout time.Duration
-	}{
-		{"unmounting", 0, politeTimeout},
-		{"detaching", unix.MNT_DETACH, detachTimeout},
-	} {
-		err := m.detachBy(ctx, target, way.flags, way.timeout)
+	for _, way := range m.waysToDetach(top) {
+		err := m.detachBy(ctx, serverOf(top.Source), target, way.flags, way.timeout)
 		after, tableErr := mountsAt(target)
 		if tableErr != nil {
 			return tableErr
@@ -83,8 +77,25 @@ func (m *Mounter) detachTop(ctx context.Context, target string, before int) erro
 	return fmt.Errorf("unmounting %s: %w", target, tried)
 }
 
-func (m *Mounter) detachBy(ctx context.Context, target string, flags int, timeout time.Duration) error {
+// wayToDetach is a call of umount2(2) and the time that it gets.
+type wayToDetach struct {
+	name    string
+	flags   int
+	timeout time.Duration
+}
+
+// waysToDetach are the ways to try, in order. A mount that has not answered a question is not asked to be polite: a helper
+// would hang in that, for each dead mount of the node.
+func (m *Mounter) waysToDetach(top *mountinfo.Info) []wayToDetach {
+	ways := []wayToDetach{{"unmounting", 0, politeTimeout}, {"detaching", unix.MNT_DETACH, detachTimeout}}
+	if m.flights.silent(top.ID) {
+		return ways[1:]
+	}
+	return ways
+}
+
+func (m *Mounter) detachBy(ctx context.Context, server, target string, flags int, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return m.helpers.run(ctx, request{Operation: operationUnmount, Target: target, Flags: flags})
+	return m.helpers.run(ctx, request{Operation: operationUnmount, Target: target, Flags: flags, server: server})
 }

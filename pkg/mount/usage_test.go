@@ -46,9 +46,11 @@ func TestOneQuestionAtATime(t *testing.T) {
 	top := &mountinfo.Info{ID: 7, Source: "nas:/vol"}
 	var asked atomic.Int32
 	answer := make(chan error)
-	ask := func() (unix.Statfs_t, error) {
+	ask := func(say func(unix.Statfs_t)) error {
 		asked.Add(1)
-		return unix.Statfs_t{Type: unix.NFS_SUPER_MAGIC, Blocks: 5}, <-answer
+		err := <-answer
+		say(unix.Statfs_t{Type: unix.NFS_SUPER_MAGIC, Blocks: 5})
+		return err
 	}
 	first := m.flights.join(top.ID, ask)
 	if second := m.flights.join(top.ID, ask); second != first {
@@ -56,12 +58,18 @@ func TestOneQuestionAtATime(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	_, err := m.statfs(ctx, top, "/target")
+	_, _, err := m.statfs(ctx, top, "/target")
 	wantError(t, err, volume.ErrUnavailable, "the server of nas:/vol, mounted at /target, does not answer")
 	wantError(t, err, context.DeadlineExceeded, "")
 	first.asked = first.asked.Add(-2 * answerTimeout)
-	_, err = m.statfs(t.Context(), top, "/target")
-	wantError(t, err, volume.ErrUnavailable, "no answer in 5s")
+	_, _, err = m.statfs(t.Context(), top, "/target")
+	wantError(t, err, volume.ErrUnavailable, "no answer in 4s")
+	if !m.flights.silent(top.ID) || m.flights.silent(top.ID+1) || m.flights.countSilent() != 1 {
+		t.Errorf("silent %t, another %t, %d in all", m.flights.silent(top.ID), m.flights.silent(top.ID+1), m.flights.countSilent())
+	}
+	if ways := m.waysToDetach(top); len(ways) != 1 || ways[0].flags != unix.MNT_DETACH {
+		t.Errorf("a silent mount is unmounted by %v", ways)
+	}
 	answer <- nil
 	<-first.done
 	if n := asked.Load(); n != 1 {
@@ -84,12 +92,17 @@ func TestAnswersOfAFileSystem(t *testing.T) {
 		{unix.NFS_SUPER_MAGIC, nil, nil, ""},
 		{unix.TMPFS_MAGIC, nil, volume.ErrNotFound, "was unmounted meanwhile"},
 		{unix.NFS_SUPER_MAGIC, unix.ESTALE, volume.ErrUnavailable, "has lost the directory"},
+		{unix.NFS_SUPER_MAGIC, unix.EACCES, volume.ErrRefused, "admits this node no more"},
 		{unix.NFS_SUPER_MAGIC, unix.EIO, volume.ErrUnavailable, "does not answer"},
 	} {
 		release := make(chan struct{})
-		m.flights.join(id, func() (unix.Statfs_t, error) { <-release; return unix.Statfs_t{Type: tc.kind, Blocks: 9}, tc.err })
+		m.flights.join(id, func(say func(unix.Statfs_t)) error {
+			<-release
+			say(unix.Statfs_t{Type: tc.kind, Blocks: 9})
+			return tc.err
+		})
 		time.AfterFunc(10*time.Millisecond, func() { close(release) })
-		s, err := m.statfs(t.Context(), &mountinfo.Info{ID: id}, "/target")
+		s, _, err := m.statfs(t.Context(), &mountinfo.Info{ID: id}, "/target")
 		if tc.want == nil {
 			if err != nil || s.Blocks != 9 {
 				t.Errorf("%+v, %v", s, err)
@@ -100,11 +113,35 @@ func TestAnswersOfAFileSystem(t *testing.T) {
 	}
 }
 
+// A server that has said how full it is and takes its time for the directory is slow, and not silent.
+func TestSlowAnswer(t *testing.T) {
+	m := newMounter(t, Config{})
+	top, release := &mountinfo.Info{ID: 3, Source: "nas:/vol"}, make(chan struct{})
+	f := m.flights.join(top.ID, func(say func(unix.Statfs_t)) error {
+		say(unix.Statfs_t{Type: unix.NFS_SUPER_MAGIC, Blocks: 7})
+		<-release
+		return nil
+	})
+	<-f.spoken
+	f.asked = f.asked.Add(-2 * answerTimeout)
+	s, took, err := m.statfs(t.Context(), top, "/target")
+	if err != nil || s.Blocks != 7 || took < 2*answerTimeout {
+		t.Errorf("%+v after %v, %v", s, took, err)
+	}
+	if m.flights.silent(top.ID) || m.flights.countSilent() != 0 {
+		t.Error("a slow server counts as silent")
+	}
+	close(release)
+	<-f.done
+}
+
 func TestQuestionReadsTheDirectory(t *testing.T) {
-	if s, err := question(t.TempDir()); err != nil || s.Blocks == 0 {
+	var s unix.Statfs_t
+	say := func(answer unix.Statfs_t) { s = answer }
+	if err := question(t.TempDir(), say); err != nil || s.Blocks == 0 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if _, err := question(filepath.Join(t.TempDir(), "missing")); !errors.Is(err, unix.ENOENT) {
+	if err := question(filepath.Join(t.TempDir(), "missing"), say); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("got %v", err)
 	}
 }
