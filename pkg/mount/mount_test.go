@@ -239,7 +239,7 @@ func TestMakeAttempts(t *testing.T) {
 		{"::ffff:192.0.2.1", "vers=3", "3@192.0.2.1"},
 		{"name.invalid", "addr=192.0.2.9,vers=3", "3@192.0.2.9"},
 	} {
-		o, err := parseOptions([]string{tc.option})
+		o, err := parseOptions([]string{tc.option}, []string{"addr"})
 		if err != nil {
 			t.Fatal(err)
 		}

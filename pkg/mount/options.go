@@ -3,6 +3,7 @@ package mount
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -73,6 +74,22 @@ var userSpaceOptions = []string{
 	"silent", "loud", "norelatime", "bg", "fg", "retry", "intr", "nointr", "comment",
 }
 
+// knownOptions of the NFS client may be given by everybody who may give mount options (nfs(5), Linux 6.12). Beside the admin's own
+// additions all others are refused, above all addr, mountaddr and mounthost: they mount from another server than the volume
+// names, past every list of servers.
+var knownOptions = strings.Fields(`
+	vers nfsvers v3 v4 v4.0 v4.1 v4.2 minorversion proto tcp udp rdma port sec xprtsec nconnect max_connect resvport noresvport clientaddr
+	mountport mountproto mountvers
+	soft softerr hard softreval nosoftreval timeo retrans rsize wsize write
+	ac noac acregmin acregmax acdirmin acdirmax actimeo cto nocto lookupcache rdirplus nordirplus fsc nofsc namlen
+	lock nolock local_lock posix noposix acl noacl migration nomigration sharecache nosharecache trunkdiscovery notrunkdiscovery fatal_neterrors
+	sync async dirsync lazytime nolazytime mand nomand context fscontext defcontext rootcontext
+`)
+
+// opposites are the options of which the stricter may have been forced by the class: together they are refused, whichever comes
+// first, so that nobody who adds options undoes it.
+var opposites = map[string]string{"nosuid": "suid", "nodev": "dev", "noexec": "exec", "nosymfollow": "symfollow"}
+
 // notOptions are the kernel's words for other operations, and what we say ourselves.
 var notOptions = []string{
 	"remount", "bind", "rbind", "move", "private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable",
@@ -80,9 +97,9 @@ var notOptions = []string{
 }
 
 // parseOptions reads mount options as users write them: one each, or several joined by commas, where double quotes keep a
-// comma. It answers all mistakes at once, as [volume.ErrInvalid]. Options it does not know go to the kernel, which knows
-// more with every release and names the one it does not.
-func parseOptions(given []string) (options, error) {
+// comma. It answers all mistakes at once, as [volume.ErrInvalid]. The options in allowed go to the kernel beside those that are
+// known.
+func parseOptions(given, allowed []string) (options, error) {
 	o := options{versions: defaultVersions}
 	var mistakes []error
 	var minor string
@@ -96,11 +113,12 @@ func parseOptions(given []string) (options, error) {
 			o.given = append(o.given, item)
 			if key == "minorversion" {
 				minor = value
-			} else if err := o.add(key, value, valued); err != nil {
+			} else if err := o.add(key, value, valued, allowed); err != nil {
 				mistakes = append(mistakes, fmt.Errorf("mount option %q: %w", item, err))
 			}
 		}
 	}
+	mistakes = append(mistakes, o.checkOpposites()...)
 	if err := o.setMinor(minor); err != nil {
 		mistakes = append(mistakes, err)
 	}
@@ -136,7 +154,17 @@ func splitOptions(list string) ([]string, error) {
 	return items, nil
 }
 
-func (o *options) add(key, value string, valued bool) error {
+// checkOpposites finds options that undo a stricter one.
+func (o *options) checkOpposites() (mistakes []error) {
+	for _, strict := range slices.Sorted(maps.Keys(opposites)) {
+		if slices.Contains(o.given, strict) && slices.Contains(o.given, opposites[strict]) {
+			mistakes = append(mistakes, fmt.Errorf("mount option %q contradicts %q, which cannot be undone: remove one", opposites[strict], strict))
+		}
+	}
+	return mistakes
+}
+
+func (o *options) add(key, value string, valued bool, allowed []string) error {
 	attribute, isAttribute := attributeOptions[key]
 	switch {
 	case key == "":
@@ -152,6 +180,8 @@ func (o *options) add(key, value string, valued bool) error {
 		return nil
 	case slices.Contains(userSpaceOptions, key), strings.HasPrefix(key, "x-"), strings.HasPrefix(key, "X-"):
 		return nil
+	case !slices.Contains(knownOptions, key) && !slices.Contains(allowed, key):
+		return fmt.Errorf("it is not among those that may be given: correct or remove it, or have the node's administrator allow it with --allow-mount-option=%s", key)
 	}
 	return o.addParameter(key, value, valued)
 }

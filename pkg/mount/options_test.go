@@ -37,7 +37,7 @@ func TestParseOptions(t *testing.T) {
 		{[]string{"hard", "timeo=600,retrans=2"}, options{parameters: []parameter{flag("hard"), {Key: "timeo", Value: "600"}, {Key: "retrans", Value: "2"}}}},
 		{[]string{"noatime,nodev,nosuid,noexec,nodiratime,ro"}, options{attributes: unix.MOUNT_ATTR_NOATIME | unix.MOUNT_ATTR_NODEV |
 			unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NODIRATIME | unix.MOUNT_ATTR_RDONLY}},
-		{[]string{"ro,rw,nosuid,suid"}, options{}},
+		{[]string{"ro,rw,suid"}, options{}},
 		{[]string{"noatime,strictatime"}, options{attributes: unix.MOUNT_ATTR_STRICTATIME}},
 		{[]string{"strictatime,noatime,relatime"}, options{}},
 		{[]string{"_netdev,defaults,auto,nofail,user,x-systemd.automount,X-mount.mkdir,comment=a,retry=5,bg,intr"}, options{}},
@@ -54,9 +54,9 @@ func TestParseOptions(t *testing.T) {
 		{[]string{"addr=2001:DB8::1"}, options{address: "2001:db8::1"}},
 		{[]string{`context="system_u:object_r:t:s0:c1,c2",nolock`}, options{locking: true,
 			parameters: []parameter{{Key: "context", Value: "system_u:object_r:t:s0:c1,c2"}, flag("nolock")}}},
-		{[]string{"bogus"}, options{parameters: []parameter{flag("bogus")}}}, // the kernel says it
+		{[]string{"new", "newer=1"}, options{parameters: []parameter{flag("new"), {Key: "newer", Value: "1"}}}}, // the admin's additions
 	} {
-		got, err := parseOptions(tc.given)
+		got, err := parseOptions(tc.given, []string{"addr", "new", "newer"})
 		if err != nil {
 			t.Errorf("%q: %v", tc.given, err)
 			continue
@@ -81,7 +81,13 @@ func TestParseOptionsRefuses(t *testing.T) {
 		"port=0":                        "a port is a number",
 		"port=nfs":                      "a port is a number",
 		"proto=sctp":                    "it must be tcp",
-		"addr=server":                   `"addr=server"`,
+		"addr=192.0.2.9":                "--allow-mount-option=addr",
+		"mountaddr=192.0.2.9":           `"mountaddr=192.0.2.9": it is not among those that may be given`,
+		"hard,mounthost=other":          "--allow-mount-option=mounthost",
+		"bogus":                         "--allow-mount-option=bogus",
+		"nosuid,suid":                   `"suid" contradicts "nosuid", which cannot be undone`,
+		"dev,nodev":                     `"dev" contradicts "nodev"`,
+		"exec,hard,noexec":              `"exec" contradicts "noexec"`,
 		"ro=yes":                        `"ro=yes": it takes no value`,
 		"=1":                            "it has no name",
 		"bind":                          `"bind": it is no option of an NFS mount`,
@@ -91,20 +97,20 @@ func TestParseOptionsRefuses(t *testing.T) {
 		"hard\nsoft":                    "control characters",
 		"x=" + strings.Repeat("v", 256): "longer than 255 bytes",
 	} {
-		_, err := parseOptions([]string{given})
+		_, err := parseOptions([]string{given}, []string{"x"})
 		wantError(t, err, volume.ErrInvalid, words)
 	}
 }
 
 func TestParseOptionsNamesAllMistakes(t *testing.T) {
-	_, err := parseOptions([]string{"vers=5", "hard", "port=x,bind"})
+	_, err := parseOptions([]string{"vers=5", "hard", "port=x,bind"}, nil)
 	for _, words := range []string{`"vers=5"`, `"port=x"`, `"bind"`} {
 		wantError(t, err, volume.ErrInvalid, words)
 	}
 }
 
 func TestPreflightGetsEachOptionAlone(t *testing.T) {
-	o, err := parseOptions([]string{"vers=4.1,noatime", "_netdev", `context="a,b"`})
+	o, err := parseOptions([]string{"vers=4.1,noatime", "_netdev", `context="a,b"`}, nil)
 	if want := []string{"vers=4.1", "noatime", "_netdev", "context=a,b"}; err != nil || !slices.Equal(o.given, want) {
 		t.Errorf("%q, want %q, %v", o.given, want, err)
 	}
@@ -120,7 +126,7 @@ func TestParametersFor(t *testing.T) {
 		{"lock", "3", "lock,vers=3,addr=192.0.2.1,sec=sys"},
 		{"local_lock=flock", "3", "local_lock=flock,vers=3,addr=192.0.2.1,sec=sys"},
 	} {
-		o, err := parseOptions([]string{tc.given})
+		o, err := parseOptions([]string{tc.given}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +145,7 @@ func TestAllowsAddressesOfTheProtocol(t *testing.T) {
 	for given, want := range map[string][2]bool{
 		"": {true, true}, "proto=tcp": {true, false}, "tcp": {true, false}, "proto=tcp6": {false, true}, "proto=rdma": {true, true},
 	} {
-		o, err := parseOptions([]string{given})
+		o, err := parseOptions([]string{given}, []string{"addr"})
 		if got := [2]bool{o.allows(v4), o.allows(v6)}; err != nil || got != want {
 			t.Errorf("%q: %v, want %v, %v", given, got, want, err)
 		}
@@ -153,7 +159,7 @@ func FuzzParseOptions(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, given string) {
-		o, err := parseOptions([]string{given})
+		o, err := parseOptions([]string{given}, []string{"addr"})
 		if err != nil {
 			if !errors.Is(err, volume.ErrInvalid) {
 				t.Fatalf("%q: %v does not match ErrInvalid", given, err)

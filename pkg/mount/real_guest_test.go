@@ -117,7 +117,8 @@ func TestMountErrors(t *testing.T) {
 		{"refused v3", Source{Server: server, Path: refused, Options: []string{"vers=3"}}, volume.ErrRefused, "does not let this node mount " + refused},
 		{"refused v4", Source{Server: server, Path: refused}, volume.ErrNotFound, refused},
 		{"closed port", Source{Server: server, Path: export, Options: []string{closedPort}}, volume.ErrUnavailable, "accepts NFS connections"},
-		{"unknown option", Source{Server: server, Path: export, Options: []string{"bogus"}}, volume.ErrInvalid, `mount option "bogus" is not known`},
+		{"unknown option", Source{Server: server, Path: export, Options: []string{"bogus"}}, volume.ErrInvalid, `"bogus": it is not among those that may be given`},
+		{"option that only the admin knows", Source{Server: server, Path: export, Options: []string{"fresh"}}, volume.ErrInvalid, `mount option "fresh" is not known`},
 		{"bad value", Source{Server: server, Path: export, Options: []string{"timeo=often"}}, volume.ErrInvalid, `mount option "timeo=often"`},
 		{"source port", Source{Server: server, Path: given(t, "NFS_TEST_EXPORT_SECURE"), Options: []string{"noresvport"}}, volume.ErrRefused, "insecure"},
 		{"no rpc.gssd", Source{Server: server, Path: export, Options: []string{"sec=krb5"}}, volume.ErrInvalid, "run rpc.gssd on this node"},
@@ -125,7 +126,7 @@ func TestMountErrors(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			target := newTarget(t)
-			err := newMounter(t, Config{}).Mount(t.Context(), tc.source, target)
+			err := newMounter(t, Config{AllowOptions: []string{"fresh"}}).Mount(t.Context(), tc.source, target)
 			wantError(t, err, tc.kind, tc.words)
 			mustBeUnmounted(t, target)
 			t.Log(err)
@@ -183,7 +184,7 @@ func TestMountByTheClassicCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := openExport(t, "ro,noatime,nosuid,nodev,sync,timeo=100")
-	o, err := parseOptions(s.Options)
+	o, err := parseOptions(s.Options, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
