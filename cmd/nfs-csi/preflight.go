@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -18,8 +21,11 @@ const preflightTimeout = 10 * time.Second
 // words, before the kernel tries. What it cannot judge it leaves to the kernel.
 func (c client) preflight(ctx context.Context, server, path string, mountOptions []string) error {
 	r, err := parseRoute(mountOptions)
-	if err != nil || c.kernelOnly(r) {
+	if err != nil {
 		return err
+	}
+	if c.kernelOnly(r) {
+		return touch(ctx, r, server)
 	}
 	config, err := c.along(r, server, path)
 	if err != nil {
@@ -36,6 +42,29 @@ func (c client) preflight(ctx context.Context, server, path string, mountOptions
 		c.log.DebugContext(ctx, "preflight leaves the mount to the kernel", "server", server, "path", path, "err", err)
 	}
 	return ctx.Err()
+}
+
+// nfsPort is that of NFS over TCP (RFC 8881, section 2.9.3).
+const nfsPort = 2049
+
+// touchTimeout is long for a server to take a connection.
+const touchTimeout = 5 * time.Second
+
+// touch finds that nobody takes connections, where only the kernel's client can find out more. Of protocols other than TCP it
+// knows nothing.
+func touch(ctx context.Context, r route, server string) error {
+	if r.kernel != "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, touchTimeout)
+	defer cancel()
+	address := net.JoinHostPort(server, strconv.Itoa(cmp.Or(r.port, nfsPort)))
+	conn, err := new(net.Dialer).DialContext(ctx, cmp.Or(r.network, "tcp"), address)
+	if err != nil {
+		return fmt.Errorf("%w: server %s takes no connection at %s: check that it is up, the address, the network and firewalls (%w)",
+			volume.ErrUnavailable, server, address, err)
+	}
+	return conn.Close()
 }
 
 // kernelOnly tells of ways to the server that the kernel has and our client has not. TLS is one of them where this process was

@@ -48,17 +48,19 @@ func newProber() *prober {
 
 // probe is [nfs.Probe] for an export that is to be mounted with these options, faster for the second of a share.
 func (p *prober) probe(ctx context.Context, c nfs.Config, mountOptions []string) error {
-	if p.beside(ctx, c, mountOptions) {
-		return nil
+	there, err := p.beside(ctx, c, mountOptions)
+	if there || err != nil {
+		return err
 	}
 	return nfs.Probe(ctx, c)
 }
 
-// beside tells whether the directory is certainly there and on the same export as the one above it, which admits us.
-func (p *prober) beside(ctx context.Context, c nfs.Config, mountOptions []string) bool {
+// beside tells whether the directory is certainly there and on the same export as the one above it, which admits us. Its error
+// is that nothing answers: asking once more would take as long again.
+func (p *prober) beside(ctx context.Context, c nfs.Config, mountOptions []string) (there bool, err error) {
 	above, name := path.Split(path.Clean(c.Export))
 	if name == "" {
-		return false
+		return false, nil
 	}
 	c.Export = path.Clean(above)
 	key := fmt.Sprintf("%s:%s %q", c.Server, c.Export, mountOptions)
@@ -66,20 +68,23 @@ func (p *prober) beside(ctx context.Context, c nfs.Config, mountOptions []string
 	select {
 	case <-d.ready:
 	case <-ctx.Done():
-		return false
+		return false, ctx.Err()
 	}
-	if d.err != nil {
-		return false
+	switch {
+	case errors.Is(d.err, nfs.ErrUnreachable):
+		return false, d.err
+	case d.err != nil:
+		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	found, err := d.fs.Lstat(ctx, name)
 	if err != nil {
 		p.drop(key, d)
-		return false
+		return false, nil
 	}
 	d.idle.Reset(probeIdle)
-	return found.IsDir() && fsid(found) == d.fsid
+	return found.IsDir() && fsid(found) == d.fsid, nil
 }
 
 func fsid(i fs.FileInfo) any {
@@ -100,8 +105,11 @@ func (p *prober) parent(key string, c nfs.Config) *parent {
 	d.idle = time.AfterFunc(probeIdle, func() { p.drop(key, d) })
 	p.kept[key] = d
 	p.tasks.Go(func() {
-		defer close(d.ready)
 		d.err = d.open(p.closing, c)
+		close(d.ready)
+		if errors.Is(d.err, nfs.ErrUnreachable) { // it may be back at any moment
+			p.drop(key, d)
+		}
 	})
 	return d
 }

@@ -17,12 +17,15 @@ type dials struct {
 	mu   sync.Mutex
 	made []net.Conn
 	down bool
+
+	refused int // while down
 }
 
 func (d *dials) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.down {
+		d.refused++
 		return nil, &net.OpError{Op: "dial", Err: errors.New("the network is down")}
 	}
 	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
@@ -94,8 +97,8 @@ func TestProberConnectsOnceForAShare(t *testing.T) {
 	var all sync.WaitGroup
 	for _, path := range []string{"/share/one", "/share/two", "/share/one/", "/share//two"} {
 		all.Go(func() {
-			if !p.beside(t.Context(), config(path), nil) {
-				t.Errorf("%s is not known to be there", path)
+			if there, err := p.beside(t.Context(), config(path), nil); !there || err != nil {
+				t.Errorf("%s is not known to be there: %v", path, err)
 			}
 		})
 	}
@@ -111,8 +114,8 @@ func TestProberKnowsWhatItDoesNotKnow(t *testing.T) {
 	p, config := probing(t, &d)
 	defer p.close()
 	for _, path := range []string{"/share/none", "/share/link", "/"} {
-		if p.beside(t.Context(), config(path), nil) {
-			t.Errorf("%s is taken for a directory that can be mounted", path)
+		if there, err := p.beside(t.Context(), config(path), nil); there || err != nil {
+			t.Errorf("%s is taken for a directory that can be mounted, or one that cannot: %v", path, err)
 		}
 	}
 	bad := config("/share/one")
@@ -125,6 +128,25 @@ func TestProberKnowsWhatItDoesNotKnow(t *testing.T) {
 	if err := p.probe(ctx, config("/share/one"), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
+}
+
+// Nobody answers the first look at a share: that is not asked twice, and forgotten at once.
+func TestProberDialsADeadServerOnce(t *testing.T) {
+	leavesNothing(t)
+	var d dials
+	config := probed(t, &d)
+	p := newProber()
+	defer p.close()
+	d.set(true)
+	d.refused = 0
+	if err := p.probe(t.Context(), config("/share/one"), nil); !errors.Is(err, nfs.ErrUnreachable) || d.count() == 0 {
+		t.Errorf("while the server is away: %v", err)
+	}
+	if d.refused != 1 {
+		t.Errorf("dialled %d times", d.refused)
+	}
+	d.set(false)
+	await(t, "the server to be found again", func() bool { return p.probe(t.Context(), config("/share/one"), nil) == nil })
 }
 
 func TestProberSurvivesItsServer(t *testing.T) {
@@ -155,8 +177,8 @@ func TestProberLooksEachTime(t *testing.T) {
 	if err := share.Remove(t.Context(), "one"); err != nil {
 		t.Fatal(err)
 	}
-	if p.beside(t.Context(), config("/share/one"), nil) {
-		t.Error("a removed directory is taken for one that is there")
+	if there, err := p.beside(t.Context(), config("/share/one"), nil); there || err != nil {
+		t.Errorf("a removed directory is taken for one that is there: %v", err)
 	}
 	if _, err := share.Lstat(t.Context(), "one"); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)

@@ -87,10 +87,11 @@ func TestPreflight(t *testing.T) {
 	}{
 		"there":                  {"/", here, nil},
 		"nobody there":           {"/", []string{"vers=3,port=1,mountport=1"}, volume.ErrUnavailable},
-		"nobody there, kerberos": {"/", []string{"vers=4.2,port=1,sec=krb5p"}, nil},
-		"nobody there, TLS":      {"/", []string{"vers=4.2,port=1,xprtsec=tls"}, nil},
+		"there, kerberos":        {"/", []string{fmt.Sprintf("vers=4.2,port=%d,sec=krb5p", server.Port)}, nil},
+		"nobody there, kerberos": {"/", []string{"vers=4.2,port=1,sec=krb5p"}, volume.ErrUnavailable},
+		"nobody there, TLS":      {"/", []string{"vers=4.2,port=1,xprtsec=tls"}, volume.ErrUnavailable},
 		"nobody there, RDMA":     {"/", []string{"vers=4.2,port=1,proto=rdma"}, nil},
-		"nobody there, mTLS":     {"/", []string{"vers=4.2,port=1,xprtsec=mtls"}, nil},
+		"nobody there, mTLS":     {"/", []string{"vers=4.2,port=1,xprtsec=mtls"}, volume.ErrUnavailable},
 		"nobody there, sys":      {"/", []string{"vers=4.2,port=1,sec=sys,proto=tcp"}, volume.ErrUnavailable},
 		"bad option":             {"/", []string{"port=x"}, volume.ErrInvalid},
 	}
