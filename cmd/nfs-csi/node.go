@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -23,6 +24,8 @@ type nodeOptions struct {
 	nodeID          string
 	kubeletDir      string
 	registrationDir string
+	inlineServers   []string
+	mountOptions    []string
 }
 
 func nodeCommand() *cobra.Command {
@@ -37,6 +40,8 @@ func (o *nodeOptions) add(f *pflag.FlagSet) {
 	f.Lookup("endpoint").Usage = "socket to serve CSI on (default unix://KUBELET-DIR/plugins/DRIVER-NAME/csi.sock)"
 	f.StringVar(&o.nodeID, "node-id", "", "name of the Node object of this node")
 	f.StringVar(&o.kubeletDir, "kubelet-dir", "/var/lib/kubelet", "kubelet's directory")
+	f.StringSliceVar(&o.inlineServers, "inline-servers", nil, "exports that pods may mount without a claim, SERVER or SERVER:/SHARE each; the CSIDriver object must allow it too (default: none)")
+	f.StringSliceVar(&o.mountOptions, "allow-mount-option", nil, "names of mount options that volumes may have beside those that are known to do no harm; see docs/security.md")
 	f.StringVar(&o.registrationDir, "registration-dir", "", "directory where kubelet finds drivers (default KUBELET-DIR/plugins_registry)")
 }
 
@@ -59,6 +64,15 @@ func (n mounts) Mount(ctx context.Context, m volume.Mountpoint, readOnly bool, t
 	return n.Mounter.Mount(ctx, mount.Source{Server: m.Server, Path: m.Path, Options: m.Options, ReadOnly: readOnly, Root: m.Root}, target)
 }
 
+// node makes the CSI service.
+func (o *nodeOptions) node(m driver.Mounter) (*driver.Node, error) {
+	inline, err := driver.ParseInline(o.inlineServers)
+	if err != nil {
+		return nil, fmt.Errorf("--inline-servers: %w", err)
+	}
+	return driver.NewNode(m, o.nodeID, inline)
+}
+
 // run is the node's part: mounts, the CSI service on a socket, and its registration with kubelet.
 func (o *nodeOptions) run(ctx context.Context, log *slog.Logger) error {
 	if err := o.complete(); err != nil {
@@ -71,9 +85,12 @@ func (o *nodeOptions) run(ctx context.Context, log *slog.Logger) error {
 	}
 	servers := newProber()
 	defer servers.close()
-	mounter := mount.New(mount.Config{Preflight: client{log: log, metrics: m, tls: o.tls, probe: servers.probe}.preflight, Log: log})
+	mounter := mount.New(mount.Config{
+		Preflight:    client{log: log, metrics: m, tls: o.tls, probe: servers.probe}.preflight,
+		AllowOptions: o.mountOptions, Log: log,
+	})
 	defer mounter.Close()
-	node, err := driver.NewNode(mounts{mounter}, o.nodeID)
+	node, err := o.node(mounts{mounter})
 	if err != nil {
 		return err
 	}

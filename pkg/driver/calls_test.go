@@ -77,7 +77,7 @@ func TestCallsAreLoggedAndMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	mounter := new(drivertest.Mounter)
-	node, err := driver.NewNode(mounter, "node-1")
+	node, err := driver.NewNode(mounter, "node-1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func newFixture(t *testing.T) fixture {
 	return newFixtureWith(t, driver.Calls{})
 }
 
-func newFixtureWith(t *testing.T, calls driver.Calls) fixture {
+func newFixtureWith(t *testing.T, calls driver.Calls, inline ...volume.Location) fixture {
 	t.Helper()
 	f := fixture{store: new(drivertest.Store), mounter: new(drivertest.Mounter)}
 	calls.Log = drivertest.Log(t)
@@ -43,7 +43,7 @@ func newFixtureWith(t *testing.T, calls driver.Calls) fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := driver.NewNode(f.mounter, "node-1")
+	node, err := driver.NewNode(f.mounter, "node-1", inline)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for _, id := range []string{"", strings.Repeat("n", 257)} {
-		if _, err := driver.NewNode(new(drivertest.Mounter), id); err == nil {
+		if _, err := driver.NewNode(new(drivertest.Mounter), id, nil); err == nil {
 			t.Errorf("NewNode(%q): no error", id)
 		}
 	}

@@ -26,22 +26,23 @@ type Node struct {
 	csi.UnimplementedNodeServer
 	id        string
 	mounter   Mounter
+	inline    Inline
 	published publications
 }
 
-// NewNode makes the node service of the node called id, in Kubernetes the Node's name; [volume.ErrInvalid] if that cannot
-// be a node ID.
-func NewNode(mounter Mounter, id string) (*Node, error) {
+// NewNode makes the node service of the node called id, in Kubernetes the Node's name, where pods may mount what inline lists;
+// [volume.ErrInvalid] if that cannot be a node ID.
+func NewNode(mounter Mounter, id string, inline Inline) (*Node, error) {
 	if id == "" || len(id) > maxNodeID {
 		return nil, fmt.Errorf("%w: node ID %q: it must have 1 to %d bytes", volume.ErrInvalid, id, maxNodeID)
 	}
-	return &Node{id: id, mounter: mounter}, nil
+	return &Node{id: id, mounter: mounter, inline: inline}, nil
 }
 
 // NodePublishVolume mounts the volume that the volume context names; the handle is never read, since that of a static
 // PersistentVolume is free text.
 func (n *Node) NodePublishVolume(ctx context.Context, r *csi.NodePublishVolumeRequest) (*csi.NodePublishVolumeResponse, error) {
-	p, err := parsePublish(r)
+	p, err := n.parsePublish(r)
 	if err != nil {
 		return nil, statusOf(err)
 	}
@@ -161,19 +162,17 @@ func (n *Node) unpublish(ctx context.Context, target string) error {
 	return nil
 }
 
-// attributeEphemeral is set by kubelet for a volume that a pod's author wrote into the pod.
-const attributeEphemeral = "csi.storage.k8s.io/ephemeral"
-
 // parsePublish reports every mistake in r.
-func parsePublish(r *csi.NodePublishVolumeRequest) (publishing, error) {
+func (n *Node) parsePublish(r *csi.NodePublishVolumeRequest) (publishing, error) {
 	target, err := parseTarget(r.GetTargetPath())
 	mistakes := []error{required("volume ID", r.GetVolumeId()), err, checkCapability(r.GetVolumeCapability())}
 	m, err := volume.ParseContext(r.GetVolumeContext())
 	mistakes = append(mistakes, err, checkFlags(m.Options))
-	if r.GetVolumeContext()[attributeEphemeral] == "true" {
-		mistakes = append(mistakes, fmt.Errorf("%w: inline volumes are not allowed, since a pod could name any server: use a claim", volume.ErrInvalid))
-	}
 	m.Options = slices.Concat(mountOptions(r.GetVolumeCapability()), m.Options)
+	if isInline(r.GetVolumeId(), r.GetVolumeContext()) {
+		m, err = n.inline.check(m)
+		mistakes = append(mistakes, err)
+	}
 	mode := modes[r.GetVolumeCapability().GetAccessMode().GetMode()]
 	readOnly := r.GetReadonly() || mode.readOnly
 	if readOnly {

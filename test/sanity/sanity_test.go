@@ -75,7 +75,7 @@ func serve(t *testing.T, dir string, u under) (controller, node string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nodeService, err := driver.NewNode(u.mounter, "sanity-node")
+	nodeService, err := driver.NewNode(u.mounter, "sanity-node", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
