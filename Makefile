@@ -51,6 +51,7 @@ sanity: ## real mounts, and csi-sanity, under a kernel with NFS
 	go test -count=1 -tags guest ./test/guest
 	go test -count=1 -tags guest -timeout 25m -exec "$(GUEST)" ./pkg/mount
 	test/sanity/run
+	test/faults/run -test.short
 
 test-chart: manifests-check ## the chart, the committed manifests and the packaging tools
 	for module in tools/helm tools/image tools/sbom test/images/mkimage test/chart; do (cd $$module && go test -count=1 ./...) || exit 1; done
@@ -62,12 +63,15 @@ e2e-smoke: ## a few pods in a real cluster
 	test/e2e/run smoke
 
 ##@ More
-.PHONY: e2e e2e-kind test-long conformance bench vulncheck fuzz cluster-up cluster-down clean
+.PHONY: e2e e2e-kind test-faults test-long conformance bench vulncheck fuzz cluster-up cluster-down clean
 e2e: ## every scenario in a real cluster of two nodes
 	test/e2e/run all
 
 e2e-kind: ## the same on kind, for machines with a container engine and a registry
 	test/e2e/kind/run
+
+test-faults: ## break servers and the node's process under its mounts; prints a table of bounds and what was measured
+	test/faults/run
 
 test-long: ## the NFS client on every server, version, kind of export and fault that test-nfs leaves out
 	test/nfsserver/deps

@@ -21,7 +21,7 @@ const (
 )
 
 // modules that the guest loads, with all they depend on.
-var modules = []string{"overlay", "loop", "ipv6", "dummy", "sch_netem", "nfsv3", "nfsv4", "nfsd"}
+var modules = []string{"overlay", "loop", "ipv6", "dummy", "veth", "sch_netem", "nfsv3", "nfsv4", "nfsd"}
 
 // makeRoot changes the root directory to a small ext4 file system on which each of the host's top directories is mounted,
 // writable, with all changes kept in memory. It must be ext4: the NFS server can make the pseudo file system of NFSv4
