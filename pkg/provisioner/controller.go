@@ -55,6 +55,7 @@ type Controller struct {
 	calls    *calls
 	caches   caches
 	fillings *fillings
+	unsaved  unsaved
 	library  *controller.ProvisionController
 	beside   []func(context.Context)
 }
@@ -79,7 +80,7 @@ func New(c Config) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	k.library = controller.NewProvisionController(k.logger(), savingClient{Interface: c.Client, calls: running, fillings: k.fillings}, c.DriverName,
+	k.library = controller.NewProvisionController(k.logger(), savingClient{Interface: c.Client, calls: running, fillings: k.fillings, unsaved: &k.unsaved}, c.DriverName,
 		&provisioner{
 			driver: c.DriverName, volumes: c.Volumes, calls: running, client: c.Client,
 			sources:  sources{driver: c.DriverName, client: c.Client, snapshots: c.Snapshots},
@@ -180,6 +181,7 @@ func (k *Controller) work(ctx context.Context) {
 	k.config.Log.Info("provisioning", "driver", k.config.DriverName, "names", k.config.Legacy.Names, "workers", k.config.Workers)
 	var beside sync.WaitGroup
 	beside.Go(func() { k.workBeside(ctx) })
+	defer k.unsaved.begin(k.config.Client, k.config.DriverName)()
 	k.library.Run(ctx)
 	k.calls.stop(stopGrace)
 	beside.Wait()
