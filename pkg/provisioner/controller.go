@@ -17,6 +17,8 @@ import (
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v10/controller"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v10/controller/metrics"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
 // Config says what a [Controller] serves and how.
@@ -26,6 +28,8 @@ type Config struct {
 	Volumes    Volumes
 	Client     kubernetes.Interface
 	Snapshots  snapshots.Interface // nil: no claim is filled from a VolumeSnapshot
+	Defaults   volume.Defaults     // of classes that are silent
+	Secrets    Secrets             // that volumes of csi-driver-nfs may name
 	Full       func()              // is told, at once from many goroutines, that a share has no room for a volume; may be nil
 	Election   *Election           // nil: this process is the only one
 	Workers    int                 // claims, and as many volumes, worked on at once; 0: 32
@@ -84,7 +88,8 @@ func New(c Config) (*Controller, error) {
 		&provisioner{
 			driver: c.DriverName, volumes: c.Volumes, calls: running, client: c.Client,
 			sources:  sources{driver: c.DriverName, client: c.Client, snapshots: c.Snapshots},
-			fillings: k.fillings, full: c.Full, legacy: c.Legacy, known: k.caches.volumes.GetStore(), classes: k.caches.classes.GetStore(), log: c.Log,
+			fillings: k.fillings, defaults: c.Defaults, secrets: c.Secrets, full: c.Full,
+			legacy: c.Legacy, known: k.caches.volumes.GetStore(), classes: k.caches.classes.GetStore(), log: c.Log,
 		}, k.options(measured)...)
 	return k, nil
 }
