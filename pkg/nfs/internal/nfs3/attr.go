@@ -45,11 +45,20 @@ func postOpAttr(d *xdr.Decoder) (a file.Attr, ok bool) {
 	return a, ok
 }
 
+// decodeHandle takes a handle, which is never empty: that stands for one that is not known.
+func decodeHandle(d *xdr.Decoder) file.Handle {
+	h := file.Handle(d.String(maxHandle))
+	if d.Err() == nil && h == "" {
+		d.Fail("an empty handle")
+	}
+	return h
+}
+
 func postOpHandle(d *xdr.Decoder) file.Handle {
 	if !d.Bool() {
 		return ""
 	}
-	return file.Handle(d.String(maxHandle))
+	return decodeHandle(d)
 }
 
 // skipWcc passes over wcc_data and returns the attributes after the call, where the server sent them.

@@ -29,7 +29,7 @@ func (c *Client) lookup(ctx context.Context, cred *rpc.Credential, dir file.Hand
 	if err != nil {
 		return "", file.Attr{}, err
 	}
-	h := file.Handle(d.String(maxHandle))
+	h := decodeHandle(d)
 	attr, ok := postOpAttr(d)
 	if d.Err() == nil && !ok {
 		attr, err = c.getattr(ctx, cred, h)

@@ -153,7 +153,7 @@ func (cfg *Config) mnt(ctx context.Context, nc net.Conn) (file.Handle, error) {
 	if code := status.Code(d.Uint32()); code != status.OK && d.Err() == nil {
 		return "", &status.Error{Version: 3, Op: "MNT", Code: code}
 	}
-	h := file.Handle(d.String(maxHandle))
+	h := decodeHandle(d)
 	var flavors []uint32
 	for range d.Count(4) {
 		flavors = append(flavors, d.Uint32())

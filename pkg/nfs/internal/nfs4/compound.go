@@ -257,6 +257,9 @@ func (r *results) handle() (file.Handle, error) {
 		return "", err
 	}
 	h := file.Handle(r.d.String(maxHandle))
+	if r.d.Err() == nil && h == "" { // which stands for one that is not known
+		r.d.Fail("GETFH returned an empty handle")
+	}
 	return h, r.d.Err()
 }
 
