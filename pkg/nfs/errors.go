@@ -55,6 +55,8 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w (it wants another security flavor: add sec=sys to the export)", ErrRefused, err)
 	case errors.As(err, &denied):
 		return fmt.Errorf("%w: %w (admit this client's address to the export)", ErrRefused, err)
+	case errors.Is(err, status.ErrNoExport):
+		return fmt.Errorf("%w: %w (export it to this client again, with its file system mounted; if it was replaced on purpose, restart nfs-csi)", ErrRefused, err)
 	case status.Is(err, status.WrongSec):
 		return fmt.Errorf("%w: %w (add sec=sys to the export)", ErrRefused, err)
 	case status.Is(err, status.Grace):

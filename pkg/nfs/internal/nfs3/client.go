@@ -53,6 +53,7 @@ type Client struct {
 
 	mu   sync.Mutex
 	root file.Handle
+	was  *file.Attr        // of the export's root when it was opened, nil where the server did not tell
 	dirs map[string]cached // by path
 }
 
@@ -112,7 +113,9 @@ func (c *Client) fsinfo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	postOpAttr(d)
+	if a, ok := postOpAttr(d); ok {
+		c.was = &a
+	}
 	d.Uint32() // rtmax
 	rtpref := d.Uint32()
 	d.Fixed(8) // rtmult, wtmax
@@ -168,7 +171,7 @@ func (c *Client) dir(ctx context.Context, cred *rpc.Credential, path []string) (
 	for i := start; i < len(path); i++ {
 		next, attr, err := c.lookup(ctx, cred, h, path[i])
 		if err != nil {
-			return "", false, err
+			return "", start == 0, err
 		}
 		if !attr.IsDir() {
 			return "", false, &status.Error{Version: 3, Op: "LOOKUP", Code: status.NotDir}
@@ -200,15 +203,30 @@ func (c *Client) inDir(ctx context.Context, cred *rpc.Credential, path []string,
 	}
 }
 
-// remount asks for the export's handle again: servers that restarted may have given it another.
+// remount asks for the export's handle again: servers that restarted may have given it another. Only the directory that was
+// opened will do: below an export that is withdrawn, or whose disk is not mounted yet, there is another one, or none, where
+// everything that we have would seem to be removed.
 func (c *Client) remount(ctx context.Context) error {
 	_, ports, err := c.cfg.ports(ctx)
 	if err != nil {
 		return err
 	}
 	root, err := c.cfg.mountRoot(ctx, ports)
+	if status.Of(err) != status.OK {
+		return fmt.Errorf("%w: %v", status.ErrNoExport, err) // its status would be taken for that of a name in the export
+	}
 	if err != nil {
 		return err
+	}
+	a, err := c.getattr(ctx, &c.cfg.Cred, root)
+	if status.Of(err) != status.OK {
+		return fmt.Errorf("%w: %v", status.ErrNoExport, err)
+	}
+	if err != nil {
+		return err
+	}
+	if c.was != nil && (a.FSID != c.was.FSID || a.FileID != c.was.FileID) {
+		return fmt.Errorf("%w: its path leads to another directory now", status.ErrNoExport)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -54,6 +54,8 @@ type Client struct {
 	limits   limits // of the last session, or of version 4.0
 	flight   *flight
 	root     file.Handle // of the export
+	fsid     file.FSID   // of the export's root, with fileID: it stays the directory that was opened
+	fileID   uint64
 	closed   bool
 
 	registering  chan struct{} // held while asking for a registration
@@ -162,7 +164,7 @@ func (c *Client) do(ctx context.Context, cred *rpc.Credential, build func(*compo
 			}
 		case isDead(r.code) && b.fromRoot && r.failed() == b.first && !walked:
 			walked = true
-			if _, err := c.Walk(ctx, cred); err != nil {
+			if err := c.rediscover(ctx, cred); err != nil {
 				return nil, err
 			}
 		default:

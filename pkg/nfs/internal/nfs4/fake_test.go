@@ -43,6 +43,7 @@ type fake struct {
 	deaf     bool   // answer nothing any more
 	calls    bool   // call the client before each answer
 
+	inode uint64 // of everything
 	// answers to operations that the fake does not have
 	answers map[uint32]func(w *work) status.Code
 	// fault is asked before each compound of a session, or of version 4.0, with its operations after SEQUENCE; the zero

@@ -106,7 +106,7 @@ func handleOf(name string) string { return name[:min(len(name), maxHandle)] }
 
 // describe writes a fattr4 of what has a handle. A name that starts with "link" is a link.
 func (w *work) describe(fh string, want bitmap) {
-	want &= bits(attrType, attrSize, attrMode, attrOwner, attrFilehandle, attrSpaceAvail, attrSpaceFree, attrSpaceTotal) | transferBits
+	want &= bits(attrType, attrSize, attrMode, attrOwner, attrFilehandle, attrFileID, attrSpaceAvail, attrSpaceFree, attrSpaceTotal) | transferBits
 	content, regular := w.files[fh]
 	kind := uint32(typeDirectory)
 	switch {
@@ -123,6 +123,7 @@ func (w *work) describe(fh string, want bitmap) {
 		{attrType, func() { values.Uint32(kind) }},
 		{attrSize, func() { values.Uint64(uint64(len(content))) }},
 		{attrFilehandle, func() { values.String(fh) }},
+		{attrFileID, func() { values.Uint64(w.inode) }},
 		{attrMaxRead, func() { values.Uint64(uint64(w.message) - messageOverhead) }},
 		{attrMaxWrite, func() { values.Uint64(uint64(w.message) - messageOverhead) }},
 		{attrMode, func() { values.Uint32(w.mode) }},

@@ -2,6 +2,7 @@ package nfs4
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
@@ -123,6 +124,36 @@ type Step struct {
 // A name is looked up as the owner of the directory that it is in where cred may not, if Config.AsOwner says so: an export
 // may squash root and have directories that are closed to others.
 func (c *Client) Walk(ctx context.Context, cred *rpc.Credential) ([]Step, error) {
+	steps, err := c.walk(ctx, cred)
+	if err == nil {
+		c.arrive(steps[len(steps)-1])
+	}
+	return steps, err
+}
+
+// rediscover walks to the export once more when the server does not know its handle any longer. Only the directory that
+// was found first will do: an export that is withdrawn, or whose disk is not mounted yet, shows the directory underneath
+// or nothing at all, where everything that we have would seem to be removed.
+func (c *Client) rediscover(ctx context.Context, cred *rpc.Credential) error {
+	steps, err := c.walk(ctx, cred)
+	if status.Is(err, status.NoEnt, status.NotDir, status.Symlink) || status.Refused(err) || status.Dead(err) {
+		return fmt.Errorf("%w: %v", status.ErrNoExport, err) // its status would be taken for that of a name in the export
+	}
+	if err != nil {
+		return err
+	}
+	export := steps[len(steps)-1]
+	c.mu.Lock()
+	fsid, id := c.fsid, c.fileID
+	c.mu.Unlock()
+	if export.FSID != fsid || export.Attr.FileID != id {
+		return fmt.Errorf("%w: its path leads to another directory now", status.ErrNoExport)
+	}
+	c.arrive(export)
+	return nil
+}
+
+func (c *Client) walk(ctx context.Context, cred *rpc.Credential) ([]Step, error) {
 	steps, err := c.walkSome(ctx, cred, "", c.export)
 	for len(steps) > 0 && len(steps) <= len(c.export) {
 		here, rest := steps[len(steps)-1], c.export[len(steps)-1:]
@@ -139,7 +170,6 @@ func (c *Client) Walk(ctx context.Context, cred *rpc.Credential) ([]Step, error)
 	if len(steps) == 0 {
 		return nil, err
 	}
-	c.arrive(steps[len(steps)-1])
 	return steps, nil
 }
 
@@ -157,7 +187,7 @@ func (c *Client) otherThan(cred *rpc.Credential, here Step, refused error) *rpc.
 func (c *Client) arrive(export Step) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.root = export.handle
+	c.root, c.fsid, c.fileID = export.handle, export.FSID, export.Attr.FileID
 	if c.minor == 0 {
 		c.limits = plainLimits(export.transfer)
 	}

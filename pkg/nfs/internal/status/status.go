@@ -168,6 +168,10 @@ func NoteResent(err error, before bool) bool {
 	return e.Resent
 }
 
+// ErrNoExport is an export that was open and that the server does not give us any more. It matches no status of the server,
+// which would be taken for that of a name in the export.
+var ErrNoExport = errors.New("the server does not have the export for us any more")
+
 // Later tells whether the server asks to be asked again.
 func Later(err error) bool { return Is(err, Delay, Grace) }
 
