@@ -174,7 +174,7 @@ func (c *Client) createWhole(ctx context.Context, cred *rpc.Credential, dir plac
 	}
 	f, _, err = r.opened(owner)
 	if err == nil && len(first) > 0 {
-		written, err = r.written()
+		written, err = r.written(len(first))
 	}
 	if err == nil && whole && written == len(first) {
 		f.ended(r.end())
@@ -322,15 +322,15 @@ func (b *compound) close(owner *openOwner, id stateID) {
 	b.Fixed(id[:])
 }
 
-func (r *results) written() (int, error) {
+func (r *results) written(most int) (int, error) {
 	if err := r.pass(opWrite); err != nil {
 		return 0, err
 	}
 	n := r.d.Uint32()
 	committed := r.d.Uint32()
 	r.d.Fixed(8) // verifier
-	if r.d.Err() == nil && (n == 0 || committed != writeFileSync) {
-		r.d.Fail("WRITE wrote %d bytes, stable %d", n, committed)
+	if r.d.Err() == nil && (n == 0 || uint64(n) > uint64(most) || committed != writeFileSync) {
+		r.d.Fail("WRITE wrote %d of %d bytes, stable %d", n, most, committed)
 	}
 	return int(n), r.d.Err()
 }
@@ -350,7 +350,7 @@ func (c *Client) writeOn(ctx context.Context, cred *rpc.Credential, f *opened, d
 		if err != nil {
 			return 0, err
 		}
-		n, err := r.written()
+		n, err := r.written(len(data))
 		if err == nil && closing {
 			f.ended(r.end())
 		}
