@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/copytree"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
@@ -22,8 +24,8 @@ import (
 // was. progress is called now and then, never at once from two goroutines, with the things and bytes copied so far; nil:
 // nobody listens.
 //
-// The content of files is shared by CLONE where the server can (version 4.2), else copied there by COPY, else read and
-// written. Where the server squashes root, each thing is made as its owner.
+// The content of files is shared by CLONE where the server can (version 4.2), else copied there by COPY where they are large,
+// else read and written; how many bytes went which way is logged. Where the server squashes root, each thing is made as its owner.
 func (f *FS) CopyTree(ctx context.Context, from, to string, progress func(files, bytes int64)) error {
 	source, err := split(from)
 	target, errTo := splitNew(to)
@@ -52,5 +54,11 @@ func (f *FS) copyTree(ctx context.Context, source, target []string, progress fun
 	if to.Handle, to.Attr, err = f.client.Lookup(ctx, &f.cred, target); err != nil {
 		return err
 	}
-	return copytree.Run(ctx, f.client, f.cred, from, to, progress)
+	began := time.Now()
+	ways, err := copytree.Run(ctx, f.client, f.cred, from, to, progress)
+	if err == nil {
+		f.log.Info("tree copied", "from", strings.Join(source, "/"), "to", strings.Join(target, "/"), "duration", time.Since(began),
+			"cloned", ways.Cloned, "copied", ways.Copied, "carried", ways.Carried)
+	}
+	return err
 }

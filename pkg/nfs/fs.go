@@ -3,6 +3,7 @@ package nfs
 import (
 	"context"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"strings"
 	"syscall"
@@ -26,6 +27,7 @@ type FS struct {
 	version        Version
 	server, export string
 	observe        func(op string, d time.Duration, err error)
+	log            *slog.Logger
 	background     background
 }
 

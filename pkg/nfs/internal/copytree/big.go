@@ -37,6 +37,11 @@ func (c *copier) fill(ctx context.Context, d *dir, t *thing) error {
 	if !errors.Is(err, errGone) {
 		return fmt.Errorf("copying %q: %w", d.child(t.Name), err)
 	}
+	return c.discard(ctx, d, t)
+}
+
+// discard removes the copy of what is gone.
+func (c *copier) discard(ctx context.Context, d *dir, t *thing) error {
 	t.left = true
 	cred := []rpc.Credential{c.as(&t.Attr)}
 	return c.try(ctx, cred, func(cred *rpc.Credential) error {
@@ -95,6 +100,7 @@ func (c *copier) cloneFile(ctx context.Context, t *thing) (bool, error) {
 		if err == nil {
 			t.Attr.Size = size
 			t.Written = false
+			c.cloned.Add(int64(size))
 		}
 		return err
 	})
@@ -203,6 +209,7 @@ func (s *stream) let(ctx context.Context, offset, n uint64) error {
 			return nil
 		}
 		s.wrote(&part)
+		s.copied.Add(int64(copied))
 		offset, n = offset+copied, n-copied
 	}
 	for n > 0 {
@@ -243,6 +250,7 @@ func (s *stream) move(ctx context.Context, offset, n uint64) error {
 				return err
 			}
 			s.wrote(&part)
+			s.carried.Add(int64(len(data)))
 		}
 		offset, n = offset+uint64(len(data)), n-uint64(len(data))
 		if eof && n > 0 {

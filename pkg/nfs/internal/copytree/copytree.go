@@ -74,12 +74,19 @@ type Directory struct {
 	Attr   file.Attr
 }
 
+// Ways is how much content went which way, in bytes.
+type Ways struct {
+	Cloned  int64 // shared with the source
+	Copied  int64 // by the server itself
+	Carried int64 // read and written by us
+}
+
 // Run copies what is in from into to, an empty directory that cred has just made, and gives to the attributes of from.
 // progress is called now and then, never at once from two goroutines; nil: nobody listens.
-func Run(ctx context.Context, s Server, cred rpc.Credential, from, to Directory, progress func(files, bytes int64)) error {
+func Run(ctx context.Context, s Server, cred rpc.Credential, from, to Directory, progress func(files, bytes int64)) (Ways, error) {
 	l, err := s.Limits(ctx)
 	if err != nil {
-		return err
+		return Ways{}, err
 	}
 	work, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -89,6 +96,7 @@ func Run(ctx context.Context, s Server, cred rpc.Credential, from, to Directory,
 		calls:  make(chan struct{}, l.Calls), starts: make(chan struct{}, l.Calls+l.Calls/2),
 		helpers: make(chan struct{}, 2*l.Calls), chunks: make(chan struct{}, max(2, min(l.Calls, heavy/l.Chunk))),
 	}
+	c.noClone.Store(!l.Clone)
 	c.twins.known = map[uint64]*twin{}
 	c.progress.tell = progress
 	defer c.progress.last()
@@ -101,11 +109,11 @@ func Run(ctx context.Context, s Server, cred rpc.Credential, from, to Directory,
 	if cause := context.Cause(work); ctx.Err() == nil && cause != nil {
 		err = cause // not what others say who were stopped by it
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		c.progress.add(1, 0)
+		err = c.checkTop(work, top)
 	}
-	c.progress.add(1, 0)
-	return c.checkTop(work, top)
+	return Ways{Cloned: c.cloned.Load(), Copied: c.copied.Load(), Carried: c.carried.Load()}, err
 }
 
 // heavy bounds the content that is on its way at once, in bytes; each is held about three times.
@@ -129,7 +137,8 @@ type copier struct {
 	twins    twins
 	progress progress
 
-	noClone, noCopy, noSeek atomic.Bool // the server cannot
+	noClone, noCopy, noSeek atomic.Bool  // the server cannot
+	cloned, copied, carried atomic.Int64 // bytes
 }
 
 // dir is one directory being copied.

@@ -26,7 +26,9 @@ func (s *server) run(ctx context.Context, uid uint32, progress func(files, bytes
 		return err
 	}
 	from := s.at("from")
-	return Run(ctx, s, cred, Directory{from.handle, from.attr}, Directory{to.handle, to.attr}, progress)
+	ways, err := Run(ctx, s, cred, Directory{from.handle, from.attr}, Directory{to.handle, to.attr}, progress)
+	s.ways = ways
+	return err
 }
 
 // shot describes a tree: attributes and content by path, and the first path of each inode.
@@ -104,6 +106,7 @@ func TestCopies(t *testing.T) {
 		"not described":    func(s *server) { s.noAttr = true },
 		"one at a time":    func(s *server) { s.limits, s.pageSize = file.Limits{Chunk: 512, Files: 1, Calls: 1}, 1 },
 		"all at once":      func(s *server) { s.limits, s.pageSize = file.Limits{Chunk: 1 << 20, Files: 50, Calls: 50}, 1000 },
+		"without clones":   func(s *server) { s.limits.Clone = false },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer()
@@ -118,6 +121,9 @@ func TestCopies(t *testing.T) {
 			compare(t, name, got, want)
 			if len(got) != len(want) || files != int64(len(want)) || length == 0 {
 				t.Errorf("%d copied, %d told of %d bytes, want %d", len(got), files, length, len(want))
+			}
+			if w := s.ways; (w.Cloned > 0) != s.clone || (w.Copied > 0) != s.copy || (w.Carried > 0) == s.clone || w.Cloned+w.Copied+w.Carried > 2*length {
+				t.Errorf("of %d bytes %+v", length, w)
 			}
 			if !maps.Equal(s.tree("from"), want) {
 				t.Error("the source is not what it was")
@@ -291,6 +297,37 @@ func TestShrinks(t *testing.T) {
 				t.Errorf("%s %s: %+v", way, path, n)
 			}
 		}
+	}
+}
+
+// TestNotCloned: what cannot be cloned after all is read and written, and what is gone then is left out.
+func TestNotCloned(t *testing.T) {
+	for name, refuse := range map[string]func(s *server) error{
+		"not supported":  func(*server) error { return failure("CLONE", status.NotSupp) },
+		"not these":      func(*server) error { return failure("CLONE", status.XDev) },
+		"not us":         func(*server) error { return failure("CLONE", status.Access) },
+		"gone meanwhile": func(s *server) error { s.remove("from/b"); return failure("PUTFH", status.Stale) },
+	} {
+		s := newServer()
+		s.clone = true
+		s.plant(0o755, 0, "from/", "from/a:100", "from/b:200", "from/c:300")
+		s.at("from/b").attr.Mtime = began
+		want := s.tree("from")
+		b, failed := s.at("from/b").handle, false
+		s.sharing = func(from file.Handle) error {
+			if from != b || failed {
+				return nil
+			}
+			failed = true
+			return refuse(s)
+		}
+		if err := s.run(t.Context(), 0, nil); err != nil || !failed {
+			t.Errorf("%s: %v, refused: %v", name, err, failed)
+		}
+		if name == "gone meanwhile" {
+			delete(want, "./b")
+		}
+		compare(t, name, s.tree("to"), want)
 	}
 }
 

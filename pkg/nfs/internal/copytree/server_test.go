@@ -31,6 +31,11 @@ type server struct {
 	// after may spoil a call that was carried out.
 	after func(op string, n *node) error
 
+	// sharing is asked before each clone of what has the handle; what it returns is its error.
+	sharing func(from file.Handle) error
+
+	ways Ways // of the last run
+
 	mu             sync.Mutex
 	nodes          map[file.Handle]*node
 	made           int
@@ -54,7 +59,7 @@ var began = time.Unix(1_000_000_000, 123_456_789)
 
 func newServer() *server {
 	s := &server{
-		limits: file.Limits{Chunk: 8 << 10, Files: 3, Calls: 4}, pageSize: 5, nodes: map[file.Handle]*node{}, ops: map[string]int{},
+		limits: file.Limits{Chunk: 8 << 10, Files: 3, Calls: 4, Clone: true}, pageSize: 5, nodes: map[file.Handle]*node{}, ops: map[string]int{},
 	}
 	s.add(nil, "", fs.ModeDir, 0o777, 0)
 	return s
@@ -112,6 +117,14 @@ func (s *server) at(path string) *node {
 		}
 	}
 	return n
+}
+
+// remove takes away a file that somebody else removed.
+func (s *server) remove(path string) {
+	dir := s.at(path[:strings.LastIndexByte(path, '/')])
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	delete(s.nodes, dir.children[name])
+	delete(dir.children, name)
 }
 
 // restart loses what was not committed.
@@ -316,11 +329,17 @@ func (s *server) write(n *node, offset uint64, data []byte) {
 func (s *server) MakeFiles(ctx context.Context, cred *rpc.Credential, dir file.Handle, files []*file.Copy) (int, error) {
 	for i, f := range files {
 		err := s.call(ctx, "OPEN", dir, func(d *node) error {
-			n, err := s.create(cred, d, f.Name, 0, 0o600)
-			if err != nil {
-				return err
+			n := s.nodes[d.children[f.Name]]
+			if n == nil || !f.Begun {
+				var err error
+				if n, err = s.create(cred, d, f.Name, 0, 0o600); err != nil {
+					return err
+				}
 			}
 			f.To, f.Begun = n.handle, true
+			if f.Clone {
+				return s.share(f, n)
+			}
 			if len(f.Data) > 0 {
 				s.write(n, 0, f.Data)
 				f.Wrote(s.verifier)
@@ -380,19 +399,28 @@ func (s *server) WriteAt(ctx context.Context, cred *rpc.Credential, f *file.Copy
 }
 
 func (s *server) CloneFile(ctx context.Context, _ *rpc.Credential, f *file.Copy) (size uint64, err error) {
-	err = s.call(ctx, "CLONE", f.To, func(n *node) error {
-		if !s.clone {
-			return failure("CLONE", status.NotSupp)
+	shared := *f
+	err = s.call(ctx, "CLONE", f.To, func(n *node) error { return s.share(&shared, n) })
+	return shared.Attr.Size, err
+}
+
+// share lets a copy have the content of its source.
+func (s *server) share(f *file.Copy, n *node) error {
+	if !s.clone {
+		return failure("CLONE", status.NotSupp)
+	}
+	if s.sharing != nil {
+		if err := s.sharing(f.From); err != nil {
+			return err
 		}
-		from := s.nodes[f.From]
-		if from == nil {
-			return failure("PUTFH", status.Stale)
-		}
-		s.write(n, 0, from.data)
-		n.stable, n.attr.Used, size = n.data, from.attr.Used, uint64(len(from.data))
-		return nil
-	})
-	return size, err
+	}
+	from := s.nodes[f.From]
+	if from == nil {
+		return failure("PUTFH", status.Stale)
+	}
+	s.write(n, 0, from.data)
+	n.stable, n.attr.Used, f.Attr.Size = n.data, from.attr.Used, uint64(len(from.data))
+	return nil
 }
 
 func (s *server) CopyRange(ctx context.Context, _ *rpc.Credential, f *file.Copy, offset, n uint64) (copied uint64, err error) {

@@ -150,6 +150,9 @@ func (c *copier) small(ctx context.Context, d *dir, things []*thing) error {
 		}
 	}
 	for _, t := range things {
+		if t.Clone = t.Attr.Size > 0 && !c.noClone.Load(); t.Clone {
+			continue
+		}
 		err := c.read(ctx, t)
 		if t.left = gone(err); !t.left && err != nil {
 			return fmt.Errorf("reading %q: %w", d.child(t.Name), err)
@@ -160,8 +163,14 @@ func (c *copier) small(ctx context.Context, d *dir, things []*thing) error {
 		return err
 	}
 	for _, t := range things {
-		if !t.left {
+		switch {
+		case t.left:
+		case t.Clone:
+			c.cloned.Add(int64(t.Attr.Size))
+			c.progress.add(0, int64(t.Attr.Size))
+		default:
 			t.Attr.Size = uint64(len(t.Data)) // it may have become shorter
+			c.carried.Add(int64(len(t.Data)))
 			c.progress.add(0, int64(len(t.Data)))
 		}
 		t.Data = nil
@@ -196,12 +205,33 @@ func (c *copier) create(ctx context.Context, d *dir, things []*thing) error {
 			return c.MakeFiles(ctx, cred, d.to, files)
 		},
 		func(t *thing, err error) error {
-			if status.Is(err, status.Exist) && !t.Begun {
+			switch {
+			case status.Is(err, status.Exist) && !t.Begun:
 				d.double(t.Name)
 				return nil
+			case t.Clone && (cannot(err) || status.Refused(err) || gone(err)):
+				return c.notCloned(ctx, d, t, err)
 			}
 			return c.making(d.child(t.Name), &t.Attr, err)
 		})
+}
+
+// notCloned reads a file that the server could not clone, to be made with that.
+func (c *copier) notCloned(ctx context.Context, d *dir, t *thing, err error) error {
+	if status.Is(err, status.NotSupp, status.OpIllegal) {
+		c.noClone.Store(true)
+	}
+	t.Clone = false
+	err = c.read(ctx, t)
+	switch {
+	case err == nil:
+		return errAgain
+	case !gone(err):
+		return fmt.Errorf("reading %q: %w", d.child(t.Name), err)
+	case t.Begun:
+		return c.discard(ctx, d, t)
+	}
+	return nil
 }
 
 // finish puts files of one owner on stable storage and gives them their attributes.

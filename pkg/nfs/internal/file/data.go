@@ -17,6 +17,9 @@ type Copy struct {
 	From Handle
 	Attr Attr   // of the file when it was listed; Size is what is to be copied
 	Data []byte // of a file that one READ brings: all of it, once Read has been called
+	// Clone has the copy made with the content of From instead of Data, of which Size is then the size. Made without it, the
+	// copy has Begun.
+	Clone bool
 
 	To       Handle   // of the copy, once it has been made
 	Begun    bool     // the copy's name may exist because of us: making it again may start from there
@@ -69,7 +72,8 @@ type Segment struct {
 
 // Limits is what one client can do at once.
 type Limits struct {
-	Chunk int // bytes of one READ or WRITE
-	Files int // small files that are best made by one call
-	Calls int // calls in flight
+	Chunk int  // bytes of one READ or WRITE
+	Files int  // small files that are best made by one call
+	Calls int  // calls in flight
+	Clone bool // the server may know how to share the content of files
 }

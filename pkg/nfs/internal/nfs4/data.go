@@ -23,6 +23,7 @@ const (
 	copyFiles = 6
 	copyCalls = 24
 	fewestOps = 2 // SEQUENCE, and one to spare
+	cloneOps  = 9 // of making a file by CLONE
 )
 
 // Limits tells how much to ask for at once.
@@ -31,7 +32,9 @@ func (c *Client) Limits(ctx context.Context) (file.Limits, error) {
 	if err != nil {
 		return file.Limits{}, err
 	}
-	return file.Limits{Chunk: l.chunk(), Files: copyFiles, Calls: max(1, min(copyCalls, int(l.slots)))}, nil
+	return file.Limits{
+		Chunk: l.chunk(), Files: copyFiles, Calls: max(1, min(copyCalls, int(l.slots))), Clone: c.minor >= 2 && l.ops >= cloneOps,
+	}, nil
 }
 
 // MakeFiles makes files in a directory with their content, for which COMMIT is left to [Client.FinishFiles].
@@ -68,11 +71,18 @@ func (c *Client) makeFile(ctx context.Context, cred *rpc.Credential, dir file.Ha
 func (c *Client) makeNew(ctx context.Context, cred *rpc.Credential, dir file.Handle, f *file.Copy) error {
 	r, err := c.do(ctx, cred, func(b *compound) {
 		owner, mode := &openOwner{name: rand.Text(), clientID: c.id()}, uint32(newMode)
+		if f.Clone {
+			b.putFH(f.From)
+			b.op(opSaveFH)
+		}
 		b.putFH(dir)
 		b.openNew(owner, f.Name, file.Set{Mode: &mode, UID: -1, GID: -1})
 		b.close(owner, currentState())
 		b.op(opGetFH)
-		if len(f.Data) > 0 {
+		switch {
+		case f.Clone:
+			b.clone()
+		case len(f.Data) > 0:
 			b.writeSome(file.Segment{Data: f.Data})
 		}
 	})
@@ -84,6 +94,10 @@ func (c *Client) makeNew(ctx context.Context, cred *rpc.Credential, dir file.Han
 	}
 	f.Begun = true
 	if f.To, err = r.handle(); err != nil {
+		return err
+	}
+	if f.Clone {
+		f.Attr.Size, err = r.cloned()
 		return err
 	}
 	return c.wrote(ctx, cred, r, f)
@@ -124,6 +138,10 @@ func (c *Client) makeAgain(ctx context.Context, cred *rpc.Credential, dir file.H
 		return err
 	}
 	f.To = h
+	if f.Clone {
+		f.Attr.Size, err = c.CloneFile(ctx, cred, f)
+		return err
+	}
 	return c.WriteAt(ctx, cred, f, []file.Segment{{Data: f.Data}})
 }
 

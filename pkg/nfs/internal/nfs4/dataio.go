@@ -123,12 +123,27 @@ func (c *Client) CloneFile(ctx context.Context, cred *rpc.Credential, f *file.Co
 		return 0, &status.Error{Version: 4, Op: "CLONE", Code: status.NotSupp}
 	}
 	r, err := c.do(ctx, cred, func(b *compound) {
-		b.clone(f)
-		b.getattr(bits(attrSize))
+		b.between(f)
+		b.clone()
 	})
 	if err != nil {
 		return 0, err
 	}
+	return r.cloned()
+}
+
+// clone shares the content of the saved file with the current one, and asks for what [results.cloned] reads.
+func (b *compound) clone() {
+	b.op(opClone)
+	b.anonymous()
+	b.Uint64(0)
+	b.Uint64(0)
+	b.Uint64(0) // to the end
+	b.getattr(bits(attrSize))
+}
+
+// cloned returns the size of the copy.
+func (r *results) cloned() (size uint64, err error) {
 	if err := r.pass(opClone); err != nil {
 		return 0, err
 	}
@@ -146,15 +161,10 @@ func (b *compound) seek(offset uint64, what uint32) {
 	b.Uint32(what)
 }
 
-func (b *compound) clone(f *file.Copy) {
-	b.between(f, opClone)
-	b.Uint64(0)
-	b.Uint64(0)
-	b.Uint64(0) // to the end
-}
-
 func (b *compound) copyRange(f *file.Copy, offset, n uint64) {
-	b.between(f, opCopy)
+	b.between(f)
+	b.op(opCopy)
+	b.anonymous()
 	b.Uint64(offset)
 	b.Uint64(offset)
 	b.Uint64(n)
@@ -163,14 +173,15 @@ func (b *compound) copyRange(f *file.Copy, offset, n uint64) {
 	b.Uint32(0)  // within this server
 }
 
-// between starts an operation from a file to its copy, with the anonymous stateid for both.
-func (b *compound) between(f *file.Copy, op uint32) {
+// between makes a file the saved one, and its copy the current one.
+func (b *compound) between(f *file.Copy) {
 	b.putFH(f.From)
 	b.op(opSaveFH)
 	b.putFH(f.To)
-	b.op(op)
-	b.Fixed(make([]byte, 2*len(stateID{})))
 }
+
+// anonymous gives both files of an operation the anonymous stateid.
+func (b *compound) anonymous() { b.Fixed(make([]byte, 2*len(stateID{}))) }
 
 // CopyRange lets the server copy part of a file to the same place of its copy, as far as it likes to at once; 0 is the end
 // of the file. A server that wants to do so behind our back is told not to: that matches syscall.ENOTSUP.
