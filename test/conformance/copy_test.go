@@ -89,7 +89,7 @@ func sameLocally(t *testing.T, from, to string) {
 		if a.Mtim != b.Mtim && d.Type() != fs.ModeSymlink { // ganesha does not keep those of links
 			t.Errorf("%q: changed at %v, the copy at %v", relative, a.Mtim, b.Mtim)
 		}
-		if b.Blocks > a.Blocks+64 {
+		if b.Blocks > 2*a.Blocks+64 { // XFS allocates ahead of what is written
 			t.Errorf("%q takes %d blocks, its copy %d", relative, a.Blocks, b.Blocks)
 		}
 		if twin := first[a.Ino]; twin == "" {

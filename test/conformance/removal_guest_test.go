@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -47,15 +46,6 @@ func away(b *testing.B, rtt time.Duration) {
 	}
 	command(b, "tc", "qdisc", "add", "dev", "lo", "root", "netem", "limit", "100000", "delay", fmt.Sprintf("%dus", (rtt/2).Microseconds()))
 	b.Cleanup(func() { command(b, "tc", "qdisc", "del", "dev", "lo", "root") })
-}
-
-func command(b *testing.B, name string, args ...string) {
-	b.Helper()
-	c := exec.Command(name, args...)
-	c.Env = append(os.Environ(), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
-	if out, err := c.CombinedOutput(); err != nil {
-		b.Fatalf("%v: %v\n%s", c, err, out)
-	}
 }
 
 // benchShare opens the export on tmpfs and answers its directory on the server as well, which is this machine.

@@ -88,11 +88,13 @@ func (s *suite) info(name string) fs.FileInfo {
 	return info
 }
 
-func (s *suite) owner(name string) (uid, gid int) {
+func (s *suite) owner(name string) (uid, gid int) { s.Helper(); return s.ownerOf(s.info(name)) }
+
+func (s *suite) ownerOf(info fs.FileInfo) (uid, gid int) {
 	s.Helper()
-	owned, ok := s.info(name).Sys().(Owned)
+	owned, ok := info.Sys().(Owned)
 	if !ok {
-		s.Fatalf("Sys of %q has no Owner() (uid, gid uint32)", name)
+		s.Fatalf("Sys of %q has no Owner() (uid, gid uint32)", info.Name())
 	}
 	u, g := owned.Owner()
 	return int(u), int(g)

@@ -46,6 +46,14 @@ func (c *Copy) Read(at func(offset uint64, n int) (data []byte, eof bool, err er
 	return nil
 }
 
+// Cloned notes what came of a CLONE; a failed one leaves the size, up to which the content is to be copied then.
+func (c *Copy) Cloned(size uint64, err error) error {
+	if err == nil {
+		c.Attr.Size = size
+	}
+	return err
+}
+
 // Wrote notes that a server with this verifier has some of the content.
 func (c *Copy) Wrote(v Verifier) {
 	if c.Written && c.Verifier != v {

@@ -97,8 +97,8 @@ func (c *Client) makeNew(ctx context.Context, cred *rpc.Credential, dir file.Han
 		return err
 	}
 	if f.Clone {
-		f.Attr.Size, err = r.cloned()
-		return err
+		size, err := r.cloned()
+		return f.Cloned(size, err)
 	}
 	return c.wrote(ctx, cred, r, f)
 }
@@ -139,8 +139,8 @@ func (c *Client) makeAgain(ctx context.Context, cred *rpc.Credential, dir file.H
 	}
 	f.To = h
 	if f.Clone {
-		f.Attr.Size, err = c.CloneFile(ctx, cred, f)
-		return err
+		size, err := c.CloneFile(ctx, cred, f)
+		return f.Cloned(size, err)
 	}
 	return c.WriteAt(ctx, cred, f, []file.Segment{{Data: f.Data}})
 }

@@ -81,8 +81,8 @@ func TestMakeByClone(t *testing.T) {
 			if status.Of(err) != wrong.code || err == nil && done != len(files) || err != nil && done != 0 {
 				t.Fatalf("%d done, %v", done, err)
 			}
-			if err != nil && files[0].Begun == (wrong.what.op == opOpen) {
-				t.Errorf("begun: %v after %v", files[0].Begun, err)
+			if err != nil && (files[0].Begun == (wrong.what.op == opOpen) || files[0].Attr.Size != 1<<40) {
+				t.Errorf("begun: %v, %d bytes, after %v", files[0].Begun, files[0].Attr.Size, err)
 			}
 			for _, file := range files[:done] {
 				if got, want := f.files[handleOf(file.Name)], f.files[string(file.From)]; !bytes.Equal(got, want) || file.Attr.Size != uint64(len(want)) || file.Written {
