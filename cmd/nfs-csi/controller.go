@@ -78,7 +78,7 @@ func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) (err erro
 		Classify: classify, Observe: m.operation, Log: log,
 	})
 	defer func() { err = errors.Join(err, manager.Close()) }()
-	m.registry.MustRegister(work{manager.Stats, manager.Copies, time.Now})
+	m.controller(work{manager.Stats, manager.Copies, time.Now}).install()
 	calls := driver.Calls{Log: log, Observe: m.call}
 	service := driver.NewController(manager, defaults, log)
 	claims, err := o.kubernetes(calls.Controller(service), manager, defaults, m, log)

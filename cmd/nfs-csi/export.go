@@ -33,9 +33,7 @@ func (e *exportFlags) config(l volume.Location, stderr io.Writer) (nfs.Config, e
 		return nfs.Config{}, err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.Level(-e.verbose)}))
-	config, err := client{log: log, tls: e.tls}.config(l.Server, l.Share, e.options)
-	config.Observe = nil
-	return config, err
+	return client{log: log, tls: e.tls}.config(l.Server, l.Share, e.options)
 }
 
 var errExport = errors.New("name one as mount(8) does, server:/path, an IPv6 address in brackets: [2001:db8::1]:/path")

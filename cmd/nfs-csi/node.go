@@ -90,7 +90,7 @@ func (o *nodeOptions) run(ctx context.Context, log *slog.Logger) error {
 		AllowOptions: o.mountOptions, Log: log,
 	})
 	defer mounter.Close()
-	node, err := o.node(mounts{mounter})
+	node, err := o.node(m.watch(mounts{mounter}, o.kubeletDir))
 	if err != nil {
 		return err
 	}
@@ -107,6 +107,7 @@ func (o *nodeOptions) run(ctx context.Context, log *slog.Logger) error {
 		return errors.Join(err, closeAll(web))
 	}
 	registrar := registration.New(registration.Config{Dir: o.registrationDir, Driver: o.driverName, Endpoint: path, Log: log})
+	m.gauge(registeredName, registeredHelp, func() float64 { return one(registrar.Registered() == nil) })
 	log.Info("nfs-csi node", "version", version, "driver", o.driverName, "node", o.nodeID, "endpoint", o.endpoint, "metrics", addressOf(web))
 	saveMemory(log)
 	return together(ctx,

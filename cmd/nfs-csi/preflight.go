@@ -34,7 +34,9 @@ func (c client) preflight(ctx context.Context, server, path string, mountOptions
 	config.ActAsOwner = false // who may write there is the pods' business
 	probing, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
+	began := time.Now()
 	err = c.probe(probing, config, mountOptions)
+	config.Observe("probe", time.Since(began), err)
 	if kind := preflightKind(err); kind != nil && ctx.Err() == nil {
 		return fmt.Errorf("%w: %w", kind, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs"
 	"github.com/nfs-csi/nfs-csi/pkg/share"
@@ -27,7 +28,9 @@ func (c client) open(ctx context.Context, l volume.Location, mountOptions []stri
 	if err != nil {
 		return nil, nil, err
 	}
+	began := time.Now()
 	f, err := nfs.Open(ctx, config)
+	config.Observe("open", time.Since(began), err)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,7 +69,7 @@ func (c client) config(server, export string, mountOptions []string) (nfs.Config
 func (c client) along(r route, server, export string) (nfs.Config, error) {
 	config := nfs.Config{
 		Server: server, Export: export, Versions: r.versions, Port: r.port, MountPort: r.mountPort, Network: r.network, SourcePorts: r.ports,
-		ActAsOwner: true, Log: c.log, Observe: c.metrics.nfs,
+		ActAsOwner: true, Log: c.log, Observe: c.metrics.nfs(server),
 	}
 	if strings.HasPrefix(r.kernel, "proto=rdma") {
 		config.Port = 0

@@ -15,6 +15,12 @@ type work struct {
 	now    func() time.Time
 }
 
+// controller shows what only the controller has.
+func (m *metrics) controller(w work) queues {
+	m.registry.MustRegister(m.operations, w)
+	return newQueues(m.registry)
+}
+
 // numbers are what each share shows, by the label share: "server:/share".
 var numbers = []struct {
 	desc *prometheus.Desc
