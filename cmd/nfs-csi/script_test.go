@@ -5,6 +5,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/nfs-csi/nfs-csi/test/apiserver"
 	"github.com/nfs-csi/nfs-csi/test/nfsserver"
 )
 
@@ -12,6 +13,7 @@ import (
 //
 //	server         starts an NFS server of version 3 for the script: $EXPORT is its 127.0.0.1:/export, $OPTIONS the mount
 //	               options with its ports, $DIR its directory on this machine
+//	cluster FILE...  starts an API server with the objects of these files, and makes $KUBECONFIG lead there
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -27,6 +29,14 @@ func TestScripts(t *testing.T) {
 				ts.Setenv("EXPORT", g.Host+":"+g.Export)
 				ts.Setenv("OPTIONS", g.Options())
 				ts.Setenv("DIR", g.Dir)
+			},
+			"cluster": func(ts *testscript.TestScript, _ bool, files []string) {
+				s := apiserver.Start(t)
+				for _, f := range files {
+					ts.Check(s.AddYAML(ts.ReadFile(f)))
+				}
+				s.WriteKubeconfig(ts.MkAbs("kubeconfig"))
+				ts.Setenv("KUBECONFIG", ts.MkAbs("kubeconfig"))
 			},
 		},
 	})

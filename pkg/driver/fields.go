@@ -2,9 +2,7 @@ package driver
 
 import (
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -86,9 +84,9 @@ const keyMountOptions = "mountOptions"
 // secretOptions reads the mount options of a volume whose class, where they came from, may be gone.
 func secretOptions(secrets map[string]string) ([]string, error) {
 	var options []string
-	for _, k := range slices.Sorted(maps.Keys(secrets)) { // of two spellings the order must not be luck
+	for k, v := range secrets {
 		if strings.EqualFold(k, keyMountOptions) {
-			options = append(options, splitOptions(secrets[k])...)
+			options = append(options, splitOptions(v)...)
 		}
 	}
 	return options, checkFlags(options)

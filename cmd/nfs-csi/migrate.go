@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/nfs-csi/nfs-csi/pkg/migrate"
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+const migrateHelp = `Give the PersistentVolumes of nfs-subdir-external-provisioner, or of csi-driver-nfs, to this driver.
+
+A PersistentVolume cannot be changed from one kind into another, so each is made anew: same name, same claim, same directory. No file
+is touched. Pods that run keep their mount; pods that start later get the volume from this driver. What is needed to go back is kept
+in ConfigMaps until "finish". A run that was stopped is begun again: it reads from the cluster how far it is.
+
+Without --yes nothing is changed.`
+
+const migrateExamples = `  nfs-csi migrate plan
+  nfs-csi migrate plan --export 10.0.0.1:/exports/k8s -o json
+  nfs-csi migrate apply --yes
+  nfs-csi migrate apply --from nfs.csi.k8s.io --yes
+  nfs-csi migrate undo pvc-7d1f... --yes
+  nfs-csi migrate finish --yes`
+
+// migrateOptions are the flags of `nfs-csi migrate`.
+type migrateOptions struct {
+	cluster    clusterFlags
+	output     output
+	driverName string
+	from       []string
+	exports    []string
+	yes        bool
+}
+
+func migrateCommand() *cobra.Command {
+	var o migrateOptions
+	c := &cobra.Command{
+		Use: "migrate", Short: "Give volumes of other provisioners to this driver", Long: migrateHelp, Example: migrateExamples,
+		Args: cobra.NoArgs, // a subcommand that is not known
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	o.add(c.PersistentFlags())
+	c.AddCommand(
+		o.command("plan", "Show what there is and what would become of it", "", nil),
+		o.command("apply", "Give the volumes that can be moved to this driver, and go on with what was begun", "converted", (*migrate.Migration).Apply),
+		o.command("undo", "Make volumes that were moved what they were", "undone", (*migrate.Migration).Undo),
+		o.command("finish", "Forget how to undo", "finished", (*migrate.Migration).Finish))
+	return c
+}
+
+func (o *migrateOptions) add(f *pflag.FlagSet) {
+	f.StringVar(&o.cluster.kubeconfig, "kubeconfig", "", "file that says how to reach the API server (default: as kubectl finds one, or the pod's)")
+	f.StringVar(&o.cluster.context, "context", "", "context of the kubeconfig to use")
+	f.StringVarP(&o.cluster.namespace, "namespace", "n", "nfs-csi", "namespace of the ConfigMaps with what undoing needs")
+	f.StringVar(&o.driverName, "driver-name", defaultDriverName, "name of the CSI driver that gets the volumes")
+	f.StringArrayVar(&o.from, "from", nil, "provisioner name, or CSI driver, whose volumes are moved; may be repeated (default: whoever made in-tree NFS volumes)")
+	f.StringArrayVar(&o.exports, "export", nil, "NFS_SERVER and NFS_PATH of the old provisioner as SERVER:/PATH, or of one by its name as NAME=SERVER:/PATH; may be repeated (default: read from its Deployment)")
+	o.output.add(f, "table", "json")
+	f.BoolVar(&o.yes, "yes", false, "do it, instead of showing what would be done")
+}
+
+// command makes a subcommand; its arguments are names of PersistentVolumes, none are all. do is nil for the plan, past is what a
+// volume is called that it was done to.
+func (o *migrateOptions) command(name, short, past string, do func(*migrate.Migration, context.Context, migrate.Plan) error) *cobra.Command {
+	return &cobra.Command{
+		Use: name + " [PERSISTENTVOLUME...]", Short: short,
+		RunE: func(c *cobra.Command, args []string) error {
+			config, err := o.config(args)
+			if err != nil {
+				return err
+			}
+			config.Progress = func(done, of int, name string, err error) {
+				if err != nil {
+					fmt.Fprintf(c.ErrOrStderr(), "[%d/%d] %s: %s\n", done, of, name, printable(err.Error()))
+					return
+				}
+				fmt.Fprintf(c.ErrOrStderr(), "[%d/%d] %s %s\n", done, of, name, past)
+			}
+			m := migrate.New(config)
+			plan, err := m.Plan(c.Context())
+			if err != nil {
+				return err
+			}
+			if do == nil || !o.yes {
+				return o.show(c.OutOrStdout(), c.ErrOrStderr(), plan, do != nil)
+			}
+			return do(m, c.Context(), plan)
+		},
+	}
+}
+
+// config checks the flags.
+func (o *migrateOptions) config(only []string) (migrate.Config, error) {
+	var none migrate.Config
+	if err := o.output.oneOf("table", "json"); err != nil {
+		return none, err
+	}
+	exports := map[string]volume.Location{}
+	for _, text := range o.exports {
+		name, export, named := strings.Cut(text, "=")
+		if !named {
+			name, export = "", text
+		}
+		l, err := parseExport(export)
+		if err != nil {
+			return none, fmt.Errorf("--export: %w", err)
+		}
+		exports[name] = l
+	}
+	config, err := o.cluster.config()
+	if err != nil {
+		return none, err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return none, fmt.Errorf("making the client of the API server: %w", err)
+	}
+	return migrate.Config{Client: client, DriverName: o.driverName, From: o.from, Exports: exports, Namespace: o.cluster.namespace, Only: only}, nil
+}
+
+func (o *migrateOptions) show(stdout, stderr io.Writer, p migrate.Plan, dry bool) error {
+	if o.output == "json" {
+		if err := printJSON(stdout, p); err != nil {
+			return err
+		}
+	} else {
+		printPlan(stdout, p)
+	}
+	if dry {
+		fmt.Fprintln(stderr, "nothing was changed: add --yes to do it")
+	}
+	return nil
+}
+
+func printJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(value); err != nil {
+		return fmt.Errorf("printing JSON: %w", err)
+	}
+	return nil
+}
+
+func printPlan(w io.Writer, p migrate.Plan) {
+	row, flush := table(w)
+	row("CLASS", "PROVISIONER", "ON DELETE", "VOLUMES", "PATH PATTERN")
+	for _, c := range p.Classes {
+		row(c.Name, c.Provisioner, c.OnDelete, fmt.Sprint(c.Volumes), c.PathPattern)
+	}
+	flush()
+	fmt.Fprintln(w)
+	row("CLAIM", "VOLUME", "DIRECTORY", "SIZE", "RECLAIM", "ON DELETE", "PODS", "STATE", "REMARK")
+	for _, v := range p.Volumes {
+		row(v.Claim, v.Name, v.Server+":"+v.Path, v.Capacity, v.ReclaimPolicy, v.OnDelete, strings.Join(v.Pods, ","), string(v.State), v.Reason)
+	}
+	flush()
+	fmt.Fprintf(w, "\n%d convertible, %d begun, %d converted, %d gone, %d refused\n", p.Count(migrate.Convertible), p.Count(migrate.Begun),
+		p.Count(migrate.Converted), p.Count(migrate.Gone), p.Count(migrate.Refused))
+}
+
+// table prints rows in columns; what is empty is a dash.
+func table(w io.Writer) (row func(cells ...string), flush func()) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	return func(cells ...string) {
+		for i, c := range cells {
+			if c == "" {
+				c = "-"
+			}
+			if i > 0 {
+				fmt.Fprint(t, "\t")
+			}
+			fmt.Fprint(t, printable(c))
+		}
+		fmt.Fprintln(t)
+	}, func() { _ = t.Flush() } // the writer below has told its error already
+}
