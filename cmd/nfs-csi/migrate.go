@@ -151,7 +151,7 @@ func printJSON(w io.Writer, value any) error {
 }
 
 func printPlan(w io.Writer, p migrate.Plan) {
-	row, flush := table(w)
+	row, flush := columns(w)
 	row("CLASS", "PROVISIONER", "ON DELETE", "VOLUMES", "PATH PATTERN")
 	for _, c := range p.Classes {
 		row(c.Name, c.Provisioner, c.OnDelete, fmt.Sprint(c.Volumes), c.PathPattern)
@@ -167,8 +167,8 @@ func printPlan(w io.Writer, p migrate.Plan) {
 		p.Count(migrate.Converted), p.Count(migrate.Gone), p.Count(migrate.Refused))
 }
 
-// table prints rows in columns; what is empty is a dash.
-func table(w io.Writer) (row func(cells ...string), flush func()) {
+// columns prints rows in columns; what is empty is a dash.
+func columns(w io.Writer) (row func(cells ...string), flush func()) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	return func(cells ...string) {
 		for i, c := range cells {
