@@ -37,6 +37,14 @@ func (o *controllerOptions) checkCapacityOwner() error {
 	return nil
 }
 
+func (o *controllerOptions) parseSecrets() (provisioner.Secrets, error) {
+	secrets, err := provisioner.ParseSecrets(o.secrets)
+	if err != nil {
+		return nil, fmt.Errorf("--secret: %w", err)
+	}
+	return secrets, nil
+}
+
 // claimWatcher is the provisioner, or what stands for it where there are no claims.
 type claimWatcher interface {
 	Run(ctx context.Context) error
@@ -97,15 +105,18 @@ func snapshotClient(config *rest.Config) (snapshots.Interface, error) {
 }
 
 func (c *inCluster) provisioner(config *rest.Config, m *metrics) (claimWatcher, error) {
+	secrets, err := c.parseSecrets()
+	if err != nil {
+		return nil, err
+	}
 	p := provisioner.Config{
 		DriverName: c.driverName, Legacy: c.legacy, Volumes: c.service, Client: c.api, Snapshots: c.snapshots,
-		Workers: c.workers, Log: c.log, Metrics: m.registry,
+		Defaults: c.defaults, Secrets: secrets, Workers: c.workers, Log: c.log, Metrics: m.registry,
 	}
 	var room *capacity.Publisher
 	if c.capacityOwner != "" {
 		p.Full = func() { room.Soon() }
 	}
-	var err error
 	if c.leaderElection {
 		if p.Election, err = election(config, c.driverName, c.electionNamespace, c.sidecarLeases()); err != nil {
 			return nil, err
@@ -120,7 +131,7 @@ func (c *inCluster) provisioner(config *rest.Config, m *metrics) (claimWatcher, 
 		room = c.publisher(known)
 		k.Beside(room.Run)
 	}
-	c.beside(k, known)
+	c.beside(k, known, secrets)
 	return k, nil
 }
 
@@ -133,7 +144,7 @@ func (o *controllerOptions) sidecarLeases() []string {
 	return provisioner.SidecarLeases(o.driverName, o.resizer != off, o.snapshotter != off)
 }
 
-func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informers) {
+func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informers, secrets provisioner.Secrets) {
 	visits := provisioner.Visits{Visit: c.shares.Visit, Ours: c.ours, Legacy: c.legacy, Defaults: c.defaults, Classes: known.Classes, Log: c.log}
 	k.Beside(visits.Run)
 	if c.resizer != off {
@@ -147,7 +158,7 @@ func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informer
 	if c.snapshots != nil {
 		k.Beside(c.said("snapshotting", func(ctx context.Context) error {
 			return snapshotting.Run(ctx, snapshotting.Config{
-				DriverName: c.driverName, Volumes: c.service, Client: c.api, Snapshots: c.snapshots, Persistent: known.Volumes,
+				DriverName: c.driverName, Volumes: c.service, Client: secrets.Client(c.api), Snapshots: c.snapshots, Persistent: known.Volumes,
 				SecretsOfMount: provisioner.SecretMountOptions, Needed: c.snapshotter == on, Log: c.log,
 			})
 		}))

@@ -24,6 +24,8 @@ type controllerOptions struct {
 	volumeSource      string
 	server, share     string
 	onDelete, mode    string
+	subDir            string
+	secrets           []string
 	leaderElection    bool
 	electionNamespace string
 	workers           int
@@ -48,6 +50,8 @@ func (o *controllerOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.share, "nfs-share", os.Getenv("NFS_PATH"), "share of classes that name none (environment: NFS_PATH)")
 	f.StringVar(&o.onDelete, "default-on-delete", "", "what becomes of the directory of a deleted volume whose class does not say: delete, retain or archive (default delete)")
 	f.StringVar(&o.mode, "mount-permissions", "", "octal mode of new directories of classes that set none (default 0777)")
+	f.StringVar(&o.subDir, "default-subdir", "", "directory of new volumes of classes that set no subDir, a template like it (default namespace-claim-volume)")
+	f.StringArrayVar(&o.secrets, "secret", nil, "NAMESPACE/NAME of a Secret with mountOptions that a class of csi-driver-nfs names; no other is read; may be repeated")
 	f.BoolVar(&o.leaderElection, "leader-election", true, "let one of several controllers work at a time")
 	f.StringVar(&o.electionNamespace, "leader-election-namespace", podNamespace(), "namespace of the lease (default: the pod's)")
 	f.IntVar(&o.workers, "workers", 32, "claims, and as many volumes, to work on at once")
@@ -105,7 +109,12 @@ func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) (err erro
 func (o *controllerOptions) check() (volume.Defaults, error) {
 	policy, err1 := volume.ParsePolicy(o.onDelete)
 	permissions, err2 := volume.ParseMode(o.mode)
-	d := volume.Defaults{Server: o.server, Share: o.share, Policy: policy, Mode: permissions}
+	template, err6 := volume.ParseTemplate(o.subDir)
+	if err6 != nil {
+		err6 = fmt.Errorf("--default-subdir: %w", err6)
+	}
+	_, err7 := o.parseSecrets()
+	d := volume.Defaults{Server: o.server, Share: o.share, Policy: policy, Mode: permissions, Template: template}
 	var err3, err4, err5 error
 	if o.server != "" || o.share != "" {
 		if _, err := volume.ParseLocation(o.server, o.share); err != nil {
@@ -118,7 +127,7 @@ func (o *controllerOptions) check() (volume.Defaults, error) {
 	if o.leaderElection && !o.csiOnly && o.electionNamespace == "" {
 		err5 = errors.New("--leader-election-namespace is missing: name the namespace of the lease, or switch --leader-election=false")
 	}
-	return d, errors.Join(err1, err2, err3, err4, err5, mode("--resizer", o.resizer), mode("--snapshotter", o.snapshotter), o.checkCapacityOwner(), o.checkLegacy(d))
+	return d, errors.Join(err1, err2, err3, err4, err5, err6, err7, mode("--resizer", o.resizer), mode("--snapshotter", o.snapshotter), o.checkCapacityOwner(), o.checkLegacy(d))
 }
 
 func locations(d volume.Defaults) []volume.Location {

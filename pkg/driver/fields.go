@@ -2,7 +2,9 @@ package driver
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -84,9 +86,9 @@ const keyMountOptions = "mountOptions"
 // secretOptions reads the mount options of a volume whose class, where they came from, may be gone.
 func secretOptions(secrets map[string]string) ([]string, error) {
 	var options []string
-	for k, v := range secrets {
+	for _, k := range slices.Sorted(maps.Keys(secrets)) { // of two spellings the order must not be luck
 		if strings.EqualFold(k, keyMountOptions) {
-			options = append(options, splitOptions(v)...)
+			options = append(options, splitOptions(secrets[k])...)
 		}
 	}
 	return options, checkFlags(options)

@@ -10,22 +10,25 @@ import (
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
-// savingClient is a client whose saving of PersistentVolumes ends in time and is told to calls, and to which one that has
-// gone is deleted. Its Events pass through fillings. The library saves without a deadline, and deletes twice where its cache is late.
+// savingClient is a client whose saving of PersistentVolumes ends in time and is told to calls, and to unsaved when it
+// fails, and to which one that has gone is deleted. Its Events pass through fillings. The library saves without a deadline,
+// and deletes twice where its cache is late.
 type savingClient struct {
 	kubernetes.Interface
 	calls    *calls
 	fillings *fillings
+	unsaved  *unsaved
 }
 
 func (c savingClient) CoreV1() corev1.CoreV1Interface {
-	return savingCore{CoreV1Interface: c.Interface.CoreV1(), calls: c.calls, fillings: c.fillings}
+	return savingCore{CoreV1Interface: c.Interface.CoreV1(), calls: c.calls, fillings: c.fillings, unsaved: c.unsaved}
 }
 
 type savingCore struct {
 	corev1.CoreV1Interface
 	calls    *calls
 	fillings *fillings
+	unsaved  *unsaved
 }
 
 func (c savingCore) Events(namespace string) corev1.EventInterface {
@@ -33,12 +36,13 @@ func (c savingCore) Events(namespace string) corev1.EventInterface {
 }
 
 func (c savingCore) PersistentVolumes() corev1.PersistentVolumeInterface {
-	return savingVolumes{PersistentVolumeInterface: c.CoreV1Interface.PersistentVolumes(), calls: c.calls}
+	return savingVolumes{PersistentVolumeInterface: c.CoreV1Interface.PersistentVolumes(), calls: c.calls, unsaved: c.unsaved}
 }
 
 type savingVolumes struct {
 	corev1.PersistentVolumeInterface
-	calls *calls
+	calls   *calls
+	unsaved *unsaved
 }
 
 func (s savingVolumes) Create(ctx context.Context, pv *v1.PersistentVolume, o metav1.CreateOptions) (*v1.PersistentVolume, error) {
@@ -50,7 +54,11 @@ func (s savingVolumes) Create(ctx context.Context, pv *v1.PersistentVolume, o me
 	ctx, cancel := context.WithTimeout(ctx, s.calls.timeout)
 	defer cancel()
 	defer context.AfterFunc(s.calls.ctx, cancel)()
-	return s.PersistentVolumeInterface.Create(ctx, pv, o)
+	made, err := s.PersistentVolumeInterface.Create(ctx, pv, o)
+	if err != nil && !errors.IsAlreadyExists(err) {
+		s.unsaved.tell(pv, err)
+	}
+	return made, err
 }
 
 func (s savingVolumes) Delete(ctx context.Context, name string, o metav1.DeleteOptions) error {

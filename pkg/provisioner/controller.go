@@ -17,6 +17,8 @@ import (
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v10/controller"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v10/controller/metrics"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
 // Config says what a [Controller] serves and how.
@@ -26,6 +28,8 @@ type Config struct {
 	Volumes    Volumes
 	Client     kubernetes.Interface
 	Snapshots  snapshots.Interface // nil: no claim is filled from a VolumeSnapshot
+	Defaults   volume.Defaults     // of classes that are silent
+	Secrets    Secrets             // that volumes of csi-driver-nfs may name
 	Full       func()              // is told, at once from many goroutines, that a share has no room for a volume; may be nil
 	Election   *Election           // nil: this process is the only one
 	Workers    int                 // claims, and as many volumes, worked on at once; 0: 32
@@ -55,6 +59,7 @@ type Controller struct {
 	calls    *calls
 	caches   caches
 	fillings *fillings
+	unsaved  unsaved
 	library  *controller.ProvisionController
 	beside   []func(context.Context)
 }
@@ -79,11 +84,12 @@ func New(c Config) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	k.library = controller.NewProvisionController(k.logger(), savingClient{Interface: c.Client, calls: running, fillings: k.fillings}, c.DriverName,
+	k.library = controller.NewProvisionController(k.logger(), savingClient{Interface: c.Client, calls: running, fillings: k.fillings, unsaved: &k.unsaved}, c.DriverName,
 		&provisioner{
 			driver: c.DriverName, volumes: c.Volumes, calls: running, client: c.Client,
 			sources:  sources{driver: c.DriverName, client: c.Client, snapshots: c.Snapshots},
-			fillings: k.fillings, full: c.Full, legacy: c.Legacy, known: k.caches.volumes.GetStore(), classes: k.caches.classes.GetStore(), log: c.Log,
+			fillings: k.fillings, defaults: c.Defaults, secrets: c.Secrets, full: c.Full,
+			legacy: c.Legacy, known: k.caches.volumes.GetStore(), classes: k.caches.classes.GetStore(), log: c.Log,
 		}, k.options(measured)...)
 	return k, nil
 }
@@ -180,6 +186,7 @@ func (k *Controller) work(ctx context.Context) {
 	k.config.Log.Info("provisioning", "driver", k.config.DriverName, "names", k.config.Legacy.Names, "workers", k.config.Workers)
 	var beside sync.WaitGroup
 	beside.Go(func() { k.workBeside(ctx) })
+	defer k.unsaved.begin(k.config.Client, k.config.DriverName)()
 	k.library.Run(ctx)
 	k.calls.stop(stopGrace)
 	beside.Wait()

@@ -199,6 +199,9 @@ func TestVolumeSurvivesThatItCannotBeSaved(t *testing.T) {
 	if created, deleted := driver.requests(); len(created) != 1 || len(deleted) != 0 {
 		t.Errorf("%d created, %d deleted", len(created), len(deleted))
 	}
+	if said := c.event(t, "default", "data", "ProvisioningFailed"); !strings.Contains(said, "cannot be saved") || !strings.Contains(said, "is away") {
+		t.Errorf("the claim's user is told %q", said)
+	}
 }
 
 func TestFailedDeleteIsAnEventAndIsRetried(t *testing.T) {

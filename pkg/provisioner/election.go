@@ -26,9 +26,12 @@ type Election struct {
 	Also      []string // more Leases that must be held before work begins, in this order; see [SidecarLeases]
 	Identity  string   // of this process, unique
 
-	// 0: 15 s, 10 s and 2 s. The lease is taken by another process when it was not renewed for Duration; its holder
-	// tries every Retry, and gives up after Renew.
+	// 0: 14 s, 9 s and 1 s. The lease is taken by another process when that has not seen it renewed for Duration, at most four
+	// Retries later: in under 20 s. Its holder tries every Retry, and gives up after Renew.
 	Duration, Renew, Retry time.Duration
+
+	former *former // of the first lease
+	other  bool    // this is not the first
 }
 
 // LeaseName is the Lease of a driver, named as external-provisioner names it, so that the two exclude each other.
@@ -59,9 +62,10 @@ func SidecarLeases(driver string, resizes, snapshots bool) []string {
 // same order: a predecessor that is whole holds the first, and is waited for with none in our hands.
 func (e Election) lead(ctx context.Context, log *slog.Logger, work func(context.Context)) error {
 	var inner error
+	e.former = &former{}
 	for i := len(e.Also) - 1; i >= 0; i-- {
 		one, then := e, work
-		one.Lease = e.Also[i]
+		one.Lease, one.other = e.Also[i], true
 		work = func(ctx context.Context) {
 			if err := one.hold(ctx, log, then); err != nil {
 				inner = err
@@ -107,23 +111,34 @@ func (e Election) elector(leading chan<- context.Context, log *slog.Logger) (*le
 	if err != nil {
 		return nil, fmt.Errorf("making the lock on lease %s/%s: %w", e.Namespace, e.Lease, err)
 	}
+	if e.other {
+		lock = inherited{lock, e.former}
+	}
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock:            lock,
 		Name:            e.Lease,
-		LeaseDuration:   or(e.Duration, 15*time.Second),
-		RenewDeadline:   or(e.Renew, 10*time.Second),
-		RetryPeriod:     or(e.Retry, 2*time.Second),
+		LeaseDuration:   or(e.Duration, 14*time.Second),
+		RenewDeadline:   or(e.Renew, 9*time.Second),
+		RetryPeriod:     or(e.Retry, time.Second),
 		ReleaseOnCancel: true,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(lease context.Context) { leading <- lease },
 			OnStoppedLeading: func() { log.Info("not leading any more", "lease", e.Lease) },
-			OnNewLeader:      func(identity string) { log.Info("leader", "lease", e.Lease, "identity", identity) },
+			OnNewLeader:      func(identity string) { e.seen(identity, log) },
 		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the election of lease %s/%s: %w", e.Namespace, e.Lease, err)
 	}
 	return elector, nil
+}
+
+// seen is told who holds the lease, or that nobody does.
+func (e Election) seen(identity string, log *slog.Logger) {
+	log.Info("leader", "lease", e.Lease, "identity", identity)
+	if !e.other && identity != "" && identity != e.Identity {
+		e.former.add(identity)
+	}
 }
 
 func or(d, otherwise time.Duration) time.Duration {

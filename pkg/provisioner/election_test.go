@@ -204,6 +204,29 @@ func TestNothingIsDoneBesideAPredecessor(t *testing.T) {
 	}
 }
 
+// A leader that died leaves all its leases behind: when the first has run out, the others are not waited for.
+func TestStandByInheritsSidecarLeases(t *testing.T) {
+	c := newCluster(newClass("nfs", testDriver))
+	also := SidecarLeases(testDriver, true, true)
+	for _, name := range append([]string{LeaseName(testDriver)}, also...) {
+		left := lease(name, "dead")
+		if name == LeaseName(testDriver) {
+			*left.Spec.LeaseDurationSeconds = 1
+		}
+		if _, err := c.CoordinationV1().Leases("kube-system").Create(t.Context(), left, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, c, &driverFake{}, elected(c, "me"), func(config *Config) { config.Election.Also = also })
+	c.claim(t, newClaim("data", "nfs", testDriver))
+	c.volume(t, "pvc-uid-data")
+	for _, name := range also {
+		if got := c.holderOf(t, name); got != "me" {
+			t.Errorf("lease %s is held by %q", name, got)
+		}
+	}
+}
+
 // leaseOf is the Lease that a request is about.
 func leaseOf(a clienttesting.Action) string {
 	switch a := a.(type) {

@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 
@@ -13,6 +14,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v10/controller"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
 // Volumes makes and removes volumes: the two calls of csi.ControllerServer that provisioning needs. Both are safe to
@@ -34,6 +37,8 @@ type provisioner struct {
 	client   kubernetes.Interface
 	sources  sources
 	fillings *fillings
+	defaults volume.Defaults
+	secrets  Secrets
 	full     func() // is told that a share has no room for a volume
 	legacy   Legacy
 	known    cache.Store // of PersistentVolumes
@@ -99,7 +104,7 @@ func (p *provisioner) provision(ctx context.Context, o controller.ProvisionOptio
 
 // request is [createRequest] with what only the API server knows.
 func (p *provisioner) request(ctx context.Context, o controller.ProvisionOptions) (*csi.CreateVolumeRequest, error) {
-	request := createRequest(o)
+	request := createRequest(o, p.defaults)
 	var err error
 	if p.legacy.speaks(o.StorageClass) {
 		if err := p.translate(ctx, o, request); err != nil {
@@ -162,12 +167,16 @@ func (p *provisioner) Delete(ctx context.Context, pv *v1.PersistentVolume) error
 		return &controller.IgnoredError{Reason: err.Error()}
 	}
 	defer call.end()
+	options, hint, err := p.deletionOptions(ctx, pv)
+	if err != nil {
+		return err
+	}
 	request := &csi.DeleteVolumeRequest{VolumeId: handle}
-	if len(pv.Spec.MountOptions) > 0 {
-		request.Secrets = map[string]string{SecretMountOptions: strings.Join(pv.Spec.MountOptions, ",")}
+	if len(options) > 0 {
+		request.Secrets = map[string]string{SecretMountOptions: strings.Join(options, ",")}
 	}
 	if _, err := p.volumes.DeleteVolume(ctx, request); err != nil {
-		return readable(err)
+		return fmt.Errorf("%w%s", readable(err), hint)
 	}
 	return nil
 }

@@ -17,25 +17,25 @@ const orchestratorPrefix = "csi.storage.k8s.io/"
 
 // createRequest asks for the volume of a claim. The library names a PersistentVolume pvc-UID, which is unique and the
 // same at every retry, and so is the CSI name.
-func createRequest(o controller.ProvisionOptions) *csi.CreateVolumeRequest {
+func createRequest(o controller.ProvisionOptions, defaults volume.Defaults) *csi.CreateVolumeRequest {
 	size := o.PVC.Spec.Resources.Requests[v1.ResourceStorage]
 	return &csi.CreateVolumeRequest{
 		Name:               o.PVName,
 		CapacityRange:      &csi.CapacityRange{RequiredBytes: size.Value()},
 		VolumeCapabilities: capabilities(o.PVC.Spec.AccessModes, o.StorageClass.MountOptions),
-		Parameters:         parameters(o.StorageClass.Parameters, o.PVName, o.PVC),
+		Parameters:         parameters(o.StorageClass.Parameters, o.PVName, o.PVC, defaults),
 	}
 }
 
 // parameters are the class's, with what the class's template may use of the claim. Of labels and annotations only those
 // that the template names go along, since claims carry much that is nobody's business.
-func parameters(class map[string]string, pvName string, claim *v1.PersistentVolumeClaim) map[string]string {
+func parameters(class map[string]string, pvName string, claim *v1.PersistentVolumeClaim, defaults volume.Defaults) map[string]string {
 	p := maps.Clone(class)
 	maps.DeleteFunc(p, func(key, _ string) bool { return strings.HasPrefix(strings.ToLower(key), orchestratorPrefix) })
 	if p == nil {
 		p = map[string]string{}
 	}
-	parsed, _ := volume.ParseClass(p, volume.Defaults{}) // mistakes are the CSI service's to report, with its defaults
+	parsed, _ := volume.ParseClass(p, defaults) // mistakes are the CSI service's to report
 	labels, annotations := parsed.Template.Keys()
 	for _, key := range labels {
 		add(p, volume.ParamLabelPrefix, key, claim.Labels)

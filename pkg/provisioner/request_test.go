@@ -13,6 +13,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v10/controller"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
 func TestParameters(t *testing.T) {
@@ -44,7 +46,7 @@ func TestParameters(t *testing.T) {
 			before := maps.Clone(test.class)
 			want := maps.Clone(names)
 			maps.Copy(want, test.want)
-			if got := parameters(test.class, "pvc-1", claim); !maps.Equal(got, want) {
+			if got := parameters(test.class, "pvc-1", claim, volume.Defaults{}); !maps.Equal(got, want) {
 				t.Errorf("parameters are %v, not %v", got, want)
 			}
 			if !maps.Equal(before, test.class) {
@@ -74,7 +76,7 @@ func TestRequestSize(t *testing.T) {
 	for size, bytes := range map[string]int64{"100Mi": 100 << 20, "1Gi": 1 << 30, "1": 1, "1500m": 2, "1G": 1e9} {
 		claim := newClaim("data", "nfs", testDriver)
 		claim.Spec.Resources.Requests[v1.ResourceStorage] = resource.MustParse(size)
-		r := createRequest(controller.ProvisionOptions{PVC: claim, StorageClass: newClass("nfs", testDriver), PVName: "pvc-1"})
+		r := createRequest(controller.ProvisionOptions{PVC: claim, StorageClass: newClass("nfs", testDriver), PVName: "pvc-1"}, volume.Defaults{})
 		if got := r.GetCapacityRange().GetRequiredBytes(); got != bytes || r.GetName() != "pvc-1" {
 			t.Errorf("%s asks for %d bytes under the name %q", size, got, r.GetName())
 		}
@@ -88,7 +90,7 @@ func TestPersistentVolume(t *testing.T) {
 	claim := newClaim("data", "nfs", testDriver)
 	claim.Spec.AccessModes = []v1.PersistentVolumeAccessMode{v1.ReadOnlyMany}
 	o := controller.ProvisionOptions{PVC: claim, StorageClass: class, PVName: "pvc-1"}
-	r := createRequest(o)
+	r := createRequest(o, volume.Defaults{})
 
 	pv, err := persistentVolume(testDriver, o, r, answer(r).GetVolume())
 	if err != nil {
@@ -129,7 +131,7 @@ func TestCapacity(t *testing.T) {
 
 func TestAnswerWithoutID(t *testing.T) {
 	o := controller.ProvisionOptions{PVC: newClaim("data", "nfs", testDriver), StorageClass: newClass("nfs", testDriver), PVName: "pvc-1"}
-	if _, err := persistentVolume(testDriver, o, createRequest(o), nil); err == nil {
+	if _, err := persistentVolume(testDriver, o, createRequest(o, volume.Defaults{}), nil); err == nil {
 		t.Error("no error")
 	}
 }
@@ -166,5 +168,22 @@ func TestReadable(t *testing.T) {
 	}
 	if got := readable(status.Error(codes.DeadlineExceeded, "late")).Error(); !strings.Contains(got, "does not answer") || !strings.HasSuffix(got, "late") {
 		t.Errorf("a silent server is shown as %q", got)
+	}
+}
+
+// The template of classes that have none may ask for labels too.
+func TestParametersOfTheDefaultTemplate(t *testing.T) {
+	template, err := volume.ParseTemplate("${pvc.metadata.labels.team}/${pv.metadata.name}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim := newClaim("data", "nfs", testDriver)
+	claim.Labels = map[string]string{"team": "red", "other": "x"}
+	defaults := volume.Defaults{Template: template}
+	if got := parameters(nil, "pvc-1", claim, defaults); got[volume.ParamLabelPrefix+"team"] != "red" || len(got) != 4 {
+		t.Errorf("the parameters are %v", got)
+	}
+	if got := parameters(map[string]string{"subDir": "x"}, "pvc-1", claim, defaults); len(got) != 4 || got["subDir"] != "x" {
+		t.Errorf("with a template of the class's own: %v", got)
 	}
 }

@@ -148,7 +148,7 @@ func (m *Manager) Archives(ctx context.Context, l volume.Location) ([]Archived, 
 				break
 			}
 			if info != nil && r.is(info) {
-				list = append(list, Archived{Dir: r.Dir, Volume: r.Volume, Archived: r.Archived, Expires: r.Expires})
+				list = append(list, r.public())
 			}
 		}
 		return err
@@ -158,6 +158,10 @@ func (m *Manager) Archives(ctx context.Context, l volume.Location) ([]Archived, 
 	}
 	slices.SortFunc(list, func(a, b Archived) int { return strings.Compare(string(a.Dir), string(b.Dir)) })
 	return list, nil
+}
+
+func (r archiveRecord) public() Archived {
+	return Archived{Dir: r.Dir, Volume: r.Volume, Archived: r.Archived, Expires: r.Expires}
 }
 
 // is says whether info describes the directory that was archived, as far as one can tell.

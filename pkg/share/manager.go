@@ -33,6 +33,9 @@ type Config struct {
 	// PurgeDelay must pass without a deletion, or ten times that with some, before the content of deleted directories
 	// is removed; default 300 ms. Servers make renames into a directory wait for removals from it: they take turns.
 	PurgeDelay time.Duration
+	// Passive does nothing beside calls: what is in the trash, archives that are due and what crashes have left stay for
+	// the next Manager. For tools that look at a share.
+	Passive bool
 }
 
 // Manager keeps volumes on shares, as pkg/driver asks of its Volumes. Use one for all shares of a process.

@@ -143,6 +143,9 @@ func (p *pool) open(s *slot, w way, mountOptions []string) {
 	p.options[w.Location] = mountOptions
 	close(s.ready)
 	p.mu.Unlock()
+	if p.config.Passive {
+		return
+	}
 	opened.purger.wake()
 	opened.visit(p.config.Now())
 	p.begin(func() { opened.tidy(p.ctx) })
@@ -168,7 +171,11 @@ func (p *pool) openError(err error) error {
 }
 
 // task runs a purger, unless the pool is closing.
-func (p *pool) task(run func()) { p.begin(run) }
+func (p *pool) task(run func()) {
+	if !p.config.Passive {
+		p.begin(run)
+	}
+}
 
 // begin runs something beside calls and answers true, unless the pool is closing.
 func (p *pool) begin(run func()) bool {

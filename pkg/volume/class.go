@@ -84,6 +84,7 @@ type Defaults struct {
 	Server, Share string      // may be empty: then every class must name them
 	Policy        Policy      // empty: delete
 	Mode          fs.FileMode // 0: [DefaultMode]
+	Template      Template    // of directories; the zero value: see [Template.Expand]
 }
 
 // ParseClass checks parameters and reports all mistakes at once, each [ErrInvalid]. Unknown parameters are mistakes,
@@ -107,7 +108,7 @@ func ParseClass(parameters map[string]string, defaults Defaults) (Class, error) 
 		share = v
 	}
 	p.location(server, share)
-	p.template()
+	p.template(defaults.Template)
 	p.policy()
 	return p.class, errors.Join(p.mistakes...)
 }
@@ -216,10 +217,14 @@ func (p *classParser) location(server, share string) {
 	p.mistake(err)
 }
 
-func (p *classParser) template() {
+func (p *classParser) template(otherwise Template) {
 	subDir, pattern := p.seen[ParamSubDir], p.seen[ParamPathPattern]
 	if subDir != "" && pattern != "" {
 		p.mistake(fmt.Errorf("%w: parameters %s and %s say the same thing: give one", ErrInvalid, ParamSubDir, ParamPathPattern))
+		return
+	}
+	if subDir+pattern == "" {
+		p.class.Template = otherwise
 		return
 	}
 	t, err := ParseTemplate(subDir + pattern)

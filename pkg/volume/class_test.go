@@ -117,3 +117,33 @@ func FuzzParseClass(f *testing.F) {
 		}
 	})
 }
+
+// csi-driver-nfs calls directories as their PersistentVolumes; an install may go on with that.
+func TestDefaultTemplate(t *testing.T) {
+	template, err := ParseTemplate("${pv.metadata.name}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults := Defaults{Server: "srv", Share: "/e", Template: template}
+	claim := map[string]string{ParamClaimName: "c", ParamClaimNamespace: "ns", ParamVolumeName: "pvc-1"}
+	for parameters, want := range map[[2]string]string{
+		{"", ""}:                                "srv#e#pvc-1##",
+		{"subdir", ""}:                          "srv#e#pvc-1##",
+		{"SubDir", "${pvc.metadata.namespace}"}: "srv#e#ns#pvc-1#",
+	} {
+		p := map[string]string{}
+		for k, v := range claim {
+			p[k] = v
+		}
+		if parameters[0] != "" {
+			p[parameters[0]] = parameters[1]
+		}
+		class, err := ParseClass(p, defaults)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id, err := (Request{Name: "pvc-1", Class: class}).ID(); err != nil || id.String() != want {
+			t.Errorf("%q: %v, %v; want %s", parameters, id, err, want)
+		}
+	}
+}

@@ -33,7 +33,7 @@ func TestMistakesAreRefusedInWords(t *testing.T) {
 		{"node: {replicas: 1}", "'/node'", "'replicas' not allowed"},
 		{"driver: {name: Bad_Name}", "'/driver/name'", "'Bad_Name' does not match pattern"},
 		{"driver: {name: " + strings.Repeat("a", 64) + "}", "'/driver/name'", "maxLength: got 64, want 63"},
-		{"driver: {mountPermissions: 0777}", "'/driver/mountPermissions'", "got number, want string"},
+		{"driver: {mountPermissions: 0777}", "- driver.mountPermissions", `got the number 511: write the octal mode in quotes: "0777"`},
 		{"driver: {mountPermissions: '0888'}", "'/driver/mountPermissions'", "'0888' does not match pattern"},
 		{"driver: {defaultOnDelete: remove}", "'/driver/defaultOnDelete'", "must be one of '', 'delete', 'retain', 'archive'"},
 		{"nfs: {server: 'nfs:/export'}", "'/nfs/server'", "does not match pattern"},
@@ -87,6 +87,7 @@ func TestGlobalValuesAreAllowed(t *testing.T) {
 }
 
 type schema struct {
+	Ref         string `json:"$ref"`
 	Properties  map[string]schema
 	Items       *schema
 	Definitions map[string]schema
@@ -125,6 +126,9 @@ func TestSchemaHasTheValuesOfTheChart(t *testing.T) {
 func absent(prefix string, s schema, values map[string]any) []string {
 	var missing []string
 	for name, inner := range s.Properties {
+		if inner.Ref == "#/definitions/csiDriverNFS" {
+			continue // understood, or told what replaces it: predecessor_test.go
+		}
 		value, ok := values[name]
 		if !ok {
 			missing = append(missing, prefix+name)

@@ -124,6 +124,31 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
+// With the name of another program's driver its sidecars' leases are held too; the named secrets can be read, each by a role of
+// its own, and no others.
+func TestPermissionsForTakingOver(t *testing.T) {
+	all := objects(t, "driver: {name: nfs.csi.k8s.io, secrets: [{namespace: a, name: s}, {namespace: b, name: t}]}")
+	var got []string
+	for _, role := range only[*rbacv1.Role](all) {
+		for _, may := range allowed(role.Rules) {
+			got = append(got, role.Namespace+": "+may)
+		}
+	}
+	want := []string{
+		"storage-system: coordination.k8s.io/leases[] create",
+		"storage-system: coordination.k8s.io/leases[nfs-csi-k8s-io external-resizer-nfs-csi-k8s-io external-snapshotter-leader-nfs-csi-k8s-io] get update",
+		"a: /secrets[s] get", "b: /secrets[t] get",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("allowed is %q\nwant %q", got, want)
+	}
+	for _, may := range allowed(one[*rbacv1.ClusterRole](t, all).Rules) {
+		if strings.Contains(may, "secrets") {
+			t.Errorf("in the whole cluster: %s", may)
+		}
+	}
+}
+
 // The node has no permission and no token to ask with; the controller's pod uses the account that the bindings name.
 func TestAccounts(t *testing.T) {
 	for _, name := range cases(t) {
@@ -134,12 +159,17 @@ func TestAccounts(t *testing.T) {
 			t.Errorf("%s: the node can get the token of %s", name, node.ServiceAccountName)
 		}
 		want := []rbacv1.Subject{{Kind: "ServiceAccount", Name: controller.ServiceAccountName, Namespace: "storage-system"}}
-		cluster, own := one[*rbacv1.ClusterRoleBinding](t, all), one[*rbacv1.RoleBinding](t, all)
-		if !reflect.DeepEqual(cluster.Subjects, want) || !reflect.DeepEqual(own.Subjects, want) {
-			t.Errorf("%s: bound are %v and %v, want %v", name, cluster.Subjects, own.Subjects, want)
+		cluster, own, roles := one[*rbacv1.ClusterRoleBinding](t, all), only[*rbacv1.RoleBinding](all), only[*rbacv1.Role](all)
+		if !reflect.DeepEqual(cluster.Subjects, want) || cluster.RoleRef.Name != one[*rbacv1.ClusterRole](t, all).Name {
+			t.Errorf("%s: %s is bound to %v, want %v", name, cluster.RoleRef.Name, cluster.Subjects, want)
 		}
-		if cluster.RoleRef.Name != one[*rbacv1.ClusterRole](t, all).Name || own.RoleRef.Name != one[*rbacv1.Role](t, all).Name {
-			t.Errorf("%s: bound to %s and %s", name, cluster.RoleRef.Name, own.RoleRef.Name)
+		if len(own) != len(roles) {
+			t.Fatalf("%s: %d bindings for %d roles", name, len(own), len(roles))
+		}
+		for i, role := range roles {
+			if !reflect.DeepEqual(own[i].Subjects, want) || own[i].RoleRef.Name != role.Name || own[i].Namespace != role.Namespace {
+				t.Errorf("%s: %s/%s is bound to %v, want %v", name, own[i].Namespace, own[i].RoleRef.Name, own[i].Subjects, want)
+			}
 		}
 		var accounts []string
 		for _, account := range only[*corev1.ServiceAccount](all) {

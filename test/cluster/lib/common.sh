@@ -82,6 +82,12 @@ ours() { [ -r "/proc/$1/cmdline" ] && tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/nul
 
 running() { [ -e "$RUN/pids/$1" ] && ours "$(cat "$RUN/pids/$1")"; }
 
+# signal SIGNAL NAME : sends a signal to one of our processes.
+signal() {
+	running "$2" || fail "there is no running process \"$2\"; see: $0 status"
+	kill -s "$1" "$(cat "$RUN/pids/$2")"
+}
+
 # stop NAME... : ask the processes to end, then make them; returns when they are gone.
 stop() {
 	local name deadline=$((SECONDS + 5)) signal=TERM

@@ -1,0 +1,161 @@
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/share"
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// Wish is what somebody wants to be rid of. The zero value is nothing.
+type Wish struct {
+	Trash       bool
+	OlderThan   time.Duration // archives that are; 0: none
+	Orphans     bool          // volumes and reservations that nobody needs
+	Directories []string      // of the orphans these only; with no cluster asked, volumes and directories of anybody
+	Keep        time.Duration // how long the archives of orphans are kept; 0: until somebody removes them
+}
+
+// Do is what becomes of an item.
+type Do string
+
+// What may become of items.
+const (
+	Remove  Do = "remove"  // for good
+	Discard Do = "trash"   // to the trash, which the driver empties
+	Shelve  Do = "archive" // to the archives, whence it can be taken back
+	Forget  Do = "forget"  // the record of a volume without a directory
+	Release Do = "release" // the reservation
+)
+
+// Act is what is to become of one item.
+type Act struct {
+	Item Item `json:"item"`
+	Do   Do   `json:"do"`
+}
+
+// ErrRefused is matched when a wish is not granted because it might cost data.
+var ErrRefused = errors.New("nothing is done")
+
+// Plan says what granting a wish means. It refuses a directory that is not there, and one that is needed or may be.
+func Plan(items []Item, w Wish, clusterAsked bool, now time.Time) ([]Act, error) {
+	if w.Orphans && !clusterAsked && len(w.Directories) == 0 {
+		return nil, fmt.Errorf("%w: only a cluster tells which volumes nobody needs: name one, or name the directories", ErrRefused)
+	}
+	var acts []Act
+	for _, i := range items {
+		if do := w.of(i, clusterAsked, now); do != "" {
+			acts = append(acts, Act{i, do})
+		}
+	}
+	for _, d := range w.Directories {
+		if !slices.ContainsFunc(acts, func(a Act) bool { return a.Item.Directory == d }) {
+			return nil, fmt.Errorf("%w: %s", ErrRefused, whyNot(items, d))
+		}
+	}
+	return acts, nil
+}
+
+// of is what becomes of one item, "" for nothing.
+func (w Wish) of(i Item, clusterAsked bool, now time.Time) Do {
+	switch {
+	case i.Kind == Trash && w.Trash:
+		return Remove
+	case i.Kind == Archive && w.OlderThan > 0 && (i.State == Kept || i.State == Due) && now.Sub(i.Created) > w.OlderThan:
+		return Discard
+	case !w.Orphans || len(w.Directories) > 0 && !slices.Contains(w.Directories, i.Directory):
+		return ""
+	case len(w.Directories) == 0 && i.Policy == volume.Retain:
+		return "" // its policy was to be kept, so somebody must name it
+	case i.Kind == Reservation && i.State == Left && clusterAsked:
+		return Release
+	case i.State == Orphan, !clusterAsked && i.Kind == Volume && (i.State == Recorded || i.State == Missing) && now.Sub(i.Created) >= Grace,
+		!clusterAsked && i.Kind == Directory && now.Sub(i.Created) >= Grace:
+		if i.gone() {
+			return Forget
+		}
+		return Shelve
+	}
+	return ""
+}
+
+func (i Item) gone() bool { return i.State == Missing || i.State == Orphan && i.Note == goneToo }
+
+const goneToo = "its directory is gone, too"
+
+func whyNot(items []Item, dir string) string {
+	for _, i := range items {
+		if i.Directory == dir {
+			return fmt.Sprintf("%s %q is %s (%s)", i.Kind, dir, i.State, i.Note)
+		}
+	}
+	return fmt.Sprintf("there is no directory %q on the share, or it is inside another one", dir)
+}
+
+// Hand is what carrying out needs of a [share.Manager].
+type Hand interface {
+	Shares
+	Modify(ctx context.Context, id volume.ID, c volume.Changes, mountOptions []string) error
+	Delete(ctx context.Context, id volume.ID, mountOptions []string) error
+	Expire(ctx context.Context, l volume.Location, dir volume.Dir, mountOptions []string) error
+	RemoveTrash(ctx context.Context, l volume.Location, name string, mountOptions []string) error
+	DropReservation(ctx context.Context, l volume.Location, r share.Reservation, atLeast time.Duration, mountOptions []string) error
+}
+
+// Carry does what a plan says with one item. It takes the inventory once more before, with what the cluster says then (again; nil:
+// no cluster), and refuses what is not as it was.
+func Carry(ctx context.Context, hand Hand, l volume.Location, a Act, w Wish, again func(context.Context) (*Cluster, error), now time.Time) error {
+	switch a.Do {
+	case Remove:
+		return hand.RemoveTrash(ctx, l, a.Item.Directory, nil)
+	case Discard:
+		return hand.Expire(ctx, l, volume.Dir(a.Item.Directory), nil)
+	}
+	var cluster *Cluster
+	if again != nil {
+		var err error
+		if cluster, err = again(ctx); err != nil {
+			return err
+		}
+	}
+	items, err := Take(ctx, hand, l, cluster, now)
+	if err != nil {
+		return err
+	}
+	same := slices.ContainsFunc(items, func(i Item) bool {
+		return i.Kind == a.Item.Kind && i.Directory == a.Item.Directory && i.Name == a.Item.Name && i.State == a.Item.State && i.id == a.Item.id &&
+			w.of(i, cluster != nil, now) == a.Do
+	})
+	if !same {
+		return fmt.Errorf("%w: %s %q is not as it was any more: look again", ErrRefused, a.Item.Kind, a.Item.Directory)
+	}
+	if a.Do == Release {
+		return hand.DropReservation(ctx, l, a.Item.reservation, Grace, nil)
+	}
+	return shelve(ctx, hand, l, a, w.Keep)
+}
+
+// shelve archives the directory of a volume, or a directory that is no volume's. Changing the volume's policy first makes it an
+// archive whatever interrupts us, and whoever deletes it then.
+func shelve(ctx context.Context, hand Hand, l volume.Location, a Act, keep time.Duration) error {
+	id := a.Item.id
+	if a.Item.Kind == Directory {
+		dir, err := volume.ParseDir(a.Item.Directory)
+		if err != nil {
+			return err
+		}
+		id = volume.ID{Location: l, Dir: dir, Policy: volume.Archive}
+	} else {
+		c := volume.Unchanged()
+		c.Policy, c.ArchiveRetention = volume.Archive, &keep
+		err := hand.Modify(ctx, id, c, nil)
+		if err != nil && !(a.Do == Forget && errors.Is(err, volume.ErrNotFound)) {
+			return err
+		}
+	}
+	return hand.Delete(ctx, id, nil)
+}

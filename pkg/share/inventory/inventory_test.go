@@ -1,0 +1,253 @@
+package inventory_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/share"
+	"github.com/nfs-csi/nfs-csi/pkg/share/inventory"
+	"github.com/nfs-csi/nfs-csi/pkg/share/memfs"
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+var place = volume.Location{Server: "nfs.test", Share: "/exports/k8s"}
+
+// world is a share, and a Manager that looks at it.
+type world struct {
+	*testing.T
+	fs *memfs.FS
+	*share.Manager
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{T: t, fs: memfs.New()}
+	w.Manager = share.NewManager(share.Config{
+		Open: func(context.Context, volume.Location, []string) (share.FS, io.Closer, error) {
+			return w.fs, io.NopCloser(nil), nil
+		},
+		Passive: true,
+	})
+	t.Cleanup(func() { w.must(w.Close()) })
+	return w
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// makes makes a volume; claim is namespace/name or "".
+func (w *world) makes(name, dir string, policy volume.Policy, claim string) volume.ID {
+	w.Helper()
+	template, err := volume.ParseTemplate(dir)
+	w.must(err)
+	r := volume.Request{Name: name, RequiredBytes: 1 << 20, Changes: volume.Unchanged(), Class: volume.Class{
+		Location: place, Template: template, Policy: policy, Mode: 0o770, UID: -1, GID: -1,
+	}}
+	r.Class.Claim.Namespace, r.Class.Claim.Name, _ = strings.Cut(claim, "/")
+	v, err := w.Create(w.Context(), r)
+	w.must(err)
+	w.must(w.fs.CreateFile(w.Context(), dir+"/data", []byte("precious"), 0o600))
+	return v.ID
+}
+
+const later = 2 * inventory.Grace
+
+// take prints an inventory, taken a while later, a line for each.
+func (w *world) take(c *inventory.Cluster) (items []inventory.Item, lines []string) {
+	w.Helper()
+	items, err := inventory.Take(w.Context(), w, place, c, time.Now().Add(later))
+	w.must(err)
+	for _, i := range items {
+		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", i.Kind, i.State, i.Directory, i.PV)))
+	}
+	return items, lines
+}
+
+func (w *world) shows(c *inventory.Cluster, want ...string) []inventory.Item {
+	w.Helper()
+	items, got := w.take(c)
+	if !slices.Equal(got, want) {
+		w.Errorf("the inventory is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	return items
+}
+
+// TestStates: what a cluster says decides.
+func TestStates(t *testing.T) {
+	w := newWorld(t)
+	w.makes("pvc-used", "used", volume.Delete, "")
+	w.makes("pvc-renamed", "renamed", volume.Delete, "")
+	w.makes("pvc-claimed", "claimed", volume.Delete, "ns/c")
+	w.makes("pvc-mounted", "ns/mounted", volume.Delete, "")
+	w.makes("by-claim", "byclaim", volume.Delete, "ns/here")
+	w.makes("pvc-stale", "stale", volume.Delete, "ns/here") // the claim's name is another's now: its UID counts
+	w.makes("pvc-orphan", "orphan", volume.Delete, "ns/gone")
+	lost := w.makes("pvc-lost", "lost", volume.Delete, "")
+	w.must(w.fs.RemoveAll(t.Context(), string(lost.Dir), nil))
+	old := w.makes("pvc-old", "old", volume.Archive, "")
+	w.must(w.Delete(t.Context(), old, nil))
+	kept := w.makes("pvc-kept", "kept", volume.Retain, "")
+	w.must(w.Delete(t.Context(), kept, nil))
+	for _, dir := range []string{"legacy", "archived-legacy", "stranger"} {
+		w.must(w.fs.Mkdir(t.Context(), dir, 0o755, -1, -1))
+	}
+
+	cluster := (&inventory.Cluster{
+		Volumes: []inventory.PersistentVolume{
+			{Name: "pvc-used", Volume: "pvc-used", Server: "nfs.test", Path: "/exports/k8s/used"},
+			{Name: "another", Server: "10.0.0.9", Path: "/k8s/renamed"}, // the same directory by another name of the server
+			{Name: "legacy-pv", Server: "nfs.test", Path: "/exports/k8s/legacy"},
+			{Name: "gone-pv", Server: "NFS.test", Path: "/exports/k8s/gone", Claim: "ns/g"},
+			{Name: "elsewhere", Server: "nfs.test", Path: "/exports/other/x"},
+		},
+		Claims: []inventory.Claim{{"ns", "c", "claimed"}, {"ns", "here", "1234"}},
+		Mounts: []inventory.Mount{{"ns/pod", "/exports/k8s/ns/mounted/below"}},
+	}).Index()
+	w.shows(cluster,
+		"volume in-use byclaim", "volume in-use claimed", "volume missing gone gone-pv", "volume in-use legacy legacy-pv", "volume orphan lost",
+		"volume in-use ns/mounted", "volume orphan orphan", "volume in-use renamed another", "volume orphan stale", "volume in-use used pvc-used",
+		"archive kept archived-old", "directory unknown archived-legacy", "directory unknown kept", "directory unknown stranger")
+	w.shows(nil,
+		"volume recorded byclaim", "volume recorded claimed", "volume missing lost", "volume recorded ns/mounted", "volume recorded orphan",
+		"volume recorded renamed", "volume recorded stale", "volume recorded used",
+		"archive kept archived-old", "directory unknown archived-legacy", "directory unknown kept", "directory unknown legacy", "directory unknown stranger")
+
+	items, err := inventory.Take(t.Context(), w, place, (&inventory.Cluster{}).Index(), time.Now())
+	w.must(err)
+	for _, i := range items {
+		if i.Kind == inventory.Volume && i.State != inventory.New {
+			t.Errorf("a volume made just now is %s: %+v", i.State, i)
+		}
+	}
+	w.must(inventory.Measure(t.Context(), w, place, items))
+	for _, i := range items {
+		if i.Directory == "used" && (i.Used == nil || i.Used.Bytes != int64(len("precious")) || i.Used.Files != 1) {
+			t.Errorf("it takes %+v", i.Used)
+		}
+	}
+}
+
+// collect plans a wish and carries it out, and answers what was done to what.
+func (w *world) collect(c *inventory.Cluster, wish inventory.Wish) (did []string, err error) {
+	w.Helper()
+	items, _ := w.take(c)
+	now := time.Now().Add(later)
+	acts, err := inventory.Plan(items, wish, c != nil, now)
+	if err != nil {
+		return nil, err
+	}
+	var again func(context.Context) (*inventory.Cluster, error)
+	if c != nil {
+		again = func(context.Context) (*inventory.Cluster, error) { return c, nil }
+	}
+	for _, a := range acts {
+		if err := inventory.Carry(w.Context(), w, place, a, wish, again, now); err != nil {
+			return did, err
+		}
+		did = append(did, string(a.Do)+" "+a.Item.Directory)
+	}
+	return did, nil
+}
+
+func (w *world) collects(c *inventory.Cluster, wish inventory.Wish, want ...string) {
+	w.Helper()
+	did, err := w.collect(c, wish)
+	w.must(err)
+	if !slices.Equal(did, want) {
+		w.Errorf("did %q, want %q", did, want)
+	}
+}
+
+func (w *world) holds(name string) {
+	w.Helper()
+	if data, err := w.fs.ReadFile(w.Context(), name, 100); err != nil || string(data) != "precious" {
+		w.Errorf("%s holds %q, %v", name, data, err)
+	}
+}
+
+// TestCollect: orphans become archives that expire, and each kind is removed only when it is asked for.
+func TestCollect(t *testing.T) {
+	w := newWorld(t)
+	empty := (&inventory.Cluster{}).Index()
+	w.makes("pvc-1", "one", volume.Delete, "")
+	w.makes("pvc-2", "ns/two", volume.Archive, "")
+	w.makes("pvc-r", "retain", volume.Retain, "")
+	lost := w.makes("pvc-lost", "lost", volume.Delete, "")
+	w.must(w.fs.RemoveAll(t.Context(), string(lost.Dir), nil))
+	w.must(w.Delete(t.Context(), w.makes("pvc-t", "trashed", volume.Delete, ""), nil))
+
+	w.collects(empty, inventory.Wish{})
+	w.collects(empty, inventory.Wish{Orphans: true, Keep: time.Hour}, "forget lost", "archive ns/two", "archive one")
+	w.holds("archived-one/data")
+	w.holds("archived-ns/two/data")
+	w.holds("retain/data")
+	items, _ := w.take(empty)
+	for _, i := range items {
+		if i.Kind == inventory.Archive && i.Expires.Sub(i.Created) != time.Hour {
+			t.Errorf("%+v does not expire after an hour", i)
+		}
+	}
+	w.collects(empty, inventory.Wish{Orphans: true, Keep: time.Hour, Directories: []string{"retain"}}, "archive retain")
+	w.collects(empty, inventory.Wish{OlderThan: 2 * later})
+	w.collects(empty, inventory.Wish{OlderThan: later / 2}, "trash archived-ns/two", "trash archived-one", "trash archived-retain")
+	if did, err := w.collect(empty, inventory.Wish{Trash: true}); err != nil || len(did) != 4 {
+		t.Errorf("%q, %v", did, err)
+	}
+	w.shows(empty, "directory unknown archived-ns", "directory unknown ns") // what was above volumes
+}
+
+// TestCollectRefuses: in doubt everything stays.
+func TestCollectRefuses(t *testing.T) {
+	w := newWorld(t)
+	w.makes("pvc-1", "one", volume.Delete, "")
+	w.must(w.fs.Mkdir(t.Context(), "stranger", 0o755, -1, -1))
+	used := (&inventory.Cluster{Volumes: []inventory.PersistentVolume{{Name: "pvc-1", Path: "/x"}}}).Index()
+	empty := (&inventory.Cluster{}).Index()
+	for name, tt := range map[string]struct {
+		cluster *inventory.Cluster
+		wish    inventory.Wish
+		words   string
+	}{
+		"no cluster":              {nil, inventory.Wish{Orphans: true}, "only a cluster tells"},
+		"in use":                  {used, inventory.Wish{Orphans: true, Directories: []string{"one"}}, `volume "one" is in-use`},
+		"not there":               {empty, inventory.Wish{Orphans: true, Directories: []string{"none"}}, "there is no directory"},
+		"unknown, with a cluster": {empty, inventory.Wish{Orphans: true, Directories: []string{"stranger"}}, `directory "stranger" is unknown`},
+	} {
+		if did, err := w.collect(tt.cluster, tt.wish); !errors.Is(err, inventory.ErrRefused) || !strings.Contains(err.Error(), tt.words) {
+			t.Errorf("%s: did %q, %v", name, did, err)
+		}
+	}
+
+	// A volume that somebody needs by the time that its turn comes.
+	items, _ := w.take(empty)
+	now := time.Now().Add(later)
+	wish := inventory.Wish{Orphans: true, Keep: time.Hour}
+	acts, err := inventory.Plan(items, wish, true, now)
+	w.must(err)
+	again := func(context.Context) (*inventory.Cluster, error) { return used, nil }
+	if err := inventory.Carry(t.Context(), w, place, acts[0], wish, again, now); !errors.Is(err, inventory.ErrRefused) {
+		t.Errorf("got %v", err)
+	}
+	gone := errors.New("the API server is gone")
+	again = func(context.Context) (*inventory.Cluster, error) { return nil, gone }
+	if err := inventory.Carry(t.Context(), w, place, acts[0], wish, again, now); !errors.Is(err, gone) {
+		t.Errorf("got %v", err)
+	}
+	w.holds("one/data")
+
+	// By name, without a cluster, old enough: a person says so.
+	if _, err := inventory.Plan(items, inventory.Wish{Orphans: true, Directories: []string{"stranger"}}, false, time.Now()); !errors.Is(err, inventory.ErrRefused) {
+		t.Errorf("a directory made just now: %v", err)
+	}
+	w.collects(nil, inventory.Wish{Orphans: true, Directories: []string{"one", "stranger"}}, "archive one", "archive stranger")
+	w.holds("archived-one/data")
+}
