@@ -45,7 +45,7 @@ func (o *controllerOptions) legacy(d volume.Defaults) (provisioner.Legacy, error
 	for _, text := range o.provisionerNames {
 		name, export, own := strings.Cut(text, "=")
 		if own {
-			location, err := parseExport(export)
+			location, err := volume.ParseExport(export)
 			if err != nil {
 				mistakes = append(mistakes, fmt.Errorf("--provisioner-name %s: %w", text, err))
 			}

@@ -57,7 +57,7 @@ func TestBadArguments(t *testing.T) {
 		"all at once": {[]string{"controller", "--default-on-delete=burn", "--mount-permissions=rwx", "--nfs-server=a/b", "--nfs-share=/s", "--workers=0", "--default-subdir=${x}", "--secret=mine"},
 			[]string{`"burn"`, "--default-subdir", "${x} is not known", "--secret", "NAMESPACE/NAME", `"rwx"`, `"a/b"`, "--workers", "--leader-election-namespace"}},
 		"old names": {[]string{"controller", "--csi-only", "--volume-source=fc", "--provisioner-name=a/b=server", "--provisioner-name="},
-			[]string{`--volume-source is "fc"`, `--provisioner-name a/b=server`, "server:/path", "--provisioner-name is empty"}},
+			[]string{`--volume-source is "fc"`, `--provisioner-name a/b=server`, "SERVER:/PATH", "--provisioner-name is empty"}},
 		"kubeconfig": {[]string{"controller", "--leader-election=false", "--kubeconfig=/does/not/exist"}, []string{"/does/not/exist"}},
 		"address":    {[]string{"controller", "--csi-only", "--metrics-address=nowhere:x"}, []string{"--metrics-address"}},
 		"endpoint":   {[]string{"controller", "--csi-only", "--metrics-address=", "--endpoint=http://a"}, []string{`"http://a"`}},

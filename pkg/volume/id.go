@@ -23,6 +23,15 @@ func (l Location) String() string {
 	return l.Server + ":" + l.Share
 }
 
+// ParseExport reads SERVER:/PATH, as [Location.String] prints it.
+func ParseExport(s string) (Location, error) {
+	server, share, ok := strings.Cut(s, ":/")
+	if !ok {
+		return Location{}, fmt.Errorf("%w: export %q is not of the form SERVER:/PATH", ErrInvalid, s)
+	}
+	return ParseLocation(server, "/"+share)
+}
+
 // Path is the absolute path of d on the server.
 func (l Location) Path(d Dir) string { return strings.TrimSuffix(l.Share, "/") + "/" + string(d) }
 

@@ -176,3 +176,20 @@ func FuzzLegacyDir(f *testing.F) {
 		}
 	})
 }
+
+func TestParseExport(t *testing.T) {
+	for text, want := range map[string]Location{"s:/e": {"s", "/e"}, "s:/": {"s", "/"}, "[fd00::1]:/a/b/": {"fd00::1", "/a/b"}, "10.0.0.1:/x": {"10.0.0.1", "/x"}} {
+		l, err := ParseExport(text)
+		if err != nil || l != want {
+			t.Errorf("%s: %v, %v", text, l, err)
+		}
+		if again, err := ParseExport(l.String()); err != nil || again != l {
+			t.Errorf("%s: printed and read again it is %v, %v", text, again, err)
+		}
+	}
+	for _, text := range []string{"", "s", "s:e", "/e", ":/e", "s:/a/../b", "a b:/e"} {
+		if l, err := ParseExport(text); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%q: %v, %v", text, l, err)
+		}
+	}
+}
