@@ -57,7 +57,13 @@ func (o *nodeOptions) complete() error {
 }
 
 // mounts is a [mount.Mounter] in the driver's words.
-type mounts struct{ *mount.Mounter }
+type mounts struct {
+	*mount.Mounter
+	pods string // the directory below which kubelet has all targets
+}
+
+// ByServer is that of driver.Mounter.
+func (n mounts) ByServer() (map[string][]string, error) { return mount.ByServer(n.pods) }
 
 // Mount attaches m to target.
 func (n mounts) Mount(ctx context.Context, m volume.Mountpoint, readOnly bool, target string) error {
@@ -90,7 +96,7 @@ func (o *nodeOptions) run(ctx context.Context, log *slog.Logger) error {
 		AllowOptions: o.mountOptions, Log: log,
 	})
 	defer mounter.Close()
-	node, err := o.node(m.watch(mounts{mounter}, o.kubeletDir))
+	node, err := o.node(m.watch(mounts{mounter, o.kubeletDir}, o.kubeletDir))
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (c Calls) done(ctx context.Context, method string, r any, d time.Duration, 
 var quiet = map[string]bool{
 	"Probe": true, "GetPluginInfo": true, "GetPluginCapabilities": true, "ControllerGetCapabilities": true,
 	"NodeGetCapabilities": true, "NodeGetInfo": true, "NodeGetVolumeStats": true, "GetCapacity": true,
-	"GetInfo": true, "NodeGetVolumeHealth": true, "GetSnapshot": true, "ListSnapshots": true,
+	"GetInfo": true, "NodeGetVolumeHealth": true, "NodeGetStorageHealth": true, "ControllerGetVolumeHealth": true, "ControllerListVolumeHealth": true, "GetSnapshot": true, "ListSnapshots": true,
 }
 
 // subject says what a request is about, by the fields that many requests share.

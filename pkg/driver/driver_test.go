@@ -185,7 +185,8 @@ func TestCapabilities(t *testing.T) {
 		got = append(got, c.GetRpc().GetType().String())
 	}
 	want := []string{"CREATE_DELETE_VOLUME", "CLONE_VOLUME", "GET_VOLUME", "LIST_VOLUMES", "EXPAND_VOLUME", "MODIFY_VOLUME",
-		"CREATE_DELETE_SNAPSHOT", "GET_SNAPSHOT", "LIST_SNAPSHOTS", "GET_CAPACITY", "SINGLE_NODE_MULTI_WRITER"}
+		"CREATE_DELETE_SNAPSHOT", "GET_SNAPSHOT", "LIST_SNAPSHOTS", "GET_CAPACITY", "GET_VOLUME_HEALTH", "LIST_VOLUME_HEALTH",
+		"SINGLE_NODE_MULTI_WRITER"}
 	if !slices.Equal(got, want) {
 		t.Errorf("controller: %v, want %v", got, want)
 	}
@@ -197,7 +198,7 @@ func TestCapabilities(t *testing.T) {
 	for _, c := range node.GetCapabilities() {
 		got = append(got, c.GetRpc().GetType().String())
 	}
-	if want := []string{"GET_VOLUME_STATS", "GET_VOLUME_HEALTH", "SINGLE_NODE_MULTI_WRITER"}; !slices.Equal(got, want) {
+	if want := []string{"GET_VOLUME_STATS", "GET_VOLUME_HEALTH", "GET_STORAGE_HEALTH", "SINGLE_NODE_MULTI_WRITER"}; !slices.Equal(got, want) {
 		t.Errorf("node: %v, want %v", got, want)
 	}
 }
@@ -208,10 +209,6 @@ func TestUnimplemented(t *testing.T) {
 	for name, call := range map[string]func(context.Context) error{
 		"ControllerPublishVolume": func(ctx context.Context) error {
 			_, err := f.ControllerPublishVolume(ctx, &csi.ControllerPublishVolumeRequest{})
-			return err
-		},
-		"ControllerGetVolumeHealth": func(ctx context.Context) error {
-			_, err := f.ControllerGetVolumeHealth(ctx, &csi.ControllerGetVolumeHealthRequest{})
 			return err
 		},
 		"NodeExpandVolume": func(ctx context.Context) error {

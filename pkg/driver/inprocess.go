@@ -77,6 +77,16 @@ func (c *calledController) GetCapacity(ctx context.Context, r *csi.GetCapacityRe
 	return through(ctx, c.calls, csi.Controller_GetCapacity_FullMethodName, r, c.ControllerServer.GetCapacity)
 }
 
+// ControllerGetVolumeHealth passes on a measured call.
+func (c *calledController) ControllerGetVolumeHealth(ctx context.Context, r *csi.ControllerGetVolumeHealthRequest) (*csi.ControllerGetVolumeHealthResponse, error) {
+	return through(ctx, c.calls, csi.Controller_ControllerGetVolumeHealth_FullMethodName, r, c.ControllerServer.ControllerGetVolumeHealth)
+}
+
+// ControllerListVolumeHealth passes on a measured call.
+func (c *calledController) ControllerListVolumeHealth(ctx context.Context, r *csi.ControllerListVolumeHealthRequest) (*csi.ControllerListVolumeHealthResponse, error) {
+	return through(ctx, c.calls, csi.Controller_ControllerListVolumeHealth_FullMethodName, r, c.ControllerServer.ControllerListVolumeHealth)
+}
+
 // ControllerGetCapabilities passes on a measured call.
 func (c *calledController) ControllerGetCapabilities(ctx context.Context, r *csi.ControllerGetCapabilitiesRequest) (*csi.ControllerGetCapabilitiesResponse, error) {
 	return through(ctx, c.calls, csi.Controller_ControllerGetCapabilities_FullMethodName, r, c.ControllerServer.ControllerGetCapabilities)

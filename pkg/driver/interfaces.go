@@ -71,5 +71,8 @@ type Mounter interface {
 	// Usage is how full the file system at target is; [volume.ErrNotFound] if nothing is mounted there,
 	// [volume.ErrUnavailable] if the server does not answer in time. While one question to a server is unanswered for
 	// too long, calls for that target answer ErrUnavailable at once, so that a dead server holds one thread, not one per call.
+	// An answer of a server that no longer has the directory matches [syscall.ESTALE] too.
 	Usage(ctx context.Context, target string) (volume.Usage, error)
+	// ByServer lists the targets of this node's volumes by NFS server. It asks no server.
+	ByServer() (map[string][]string, error)
 }

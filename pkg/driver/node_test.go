@@ -2,7 +2,6 @@ package driver_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -291,31 +290,6 @@ func TestSilentServer(t *testing.T) {
 	}
 	_, err = f.NodeUnpublishVolume(t.Context(), &csi.NodeUnpublishVolumeRequest{VolumeId: "v", TargetPath: "/target"})
 	expect(t, err, codes.Unavailable)
-}
-
-func TestNodeGetVolumeHealth(t *testing.T) {
-	f := newFixture(t)
-	for _, target := range []string{"/one", "/two"} {
-		if _, err := f.NodePublishVolume(t.Context(), publishRequest("v", target)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, path := range []string{"", "/one/"} {
-		answer, err := f.NodeGetVolumeHealth(t.Context(), &csi.NodeGetVolumeHealthRequest{VolumeId: "v", VolumePublishPath: path})
-		if h := answer.GetVolumeHealth(); err != nil || h.GetVolumeId() != "v" || len(h.GetHealthStatuses()) != 0 {
-			t.Errorf("health at %q: %v, %v", path, answer, err)
-		}
-	}
-	_, err := f.NodeGetVolumeHealth(t.Context(), &csi.NodeGetVolumeHealthRequest{})
-	expect(t, err, codes.InvalidArgument, "volume ID is missing")
-	f.mounter.Lose("/two")
-	for id, path := range map[string]string{"v": "", "v ": "/three", "v  ": "one", "other": ""} {
-		_, err := f.NodeGetVolumeHealth(t.Context(), &csi.NodeGetVolumeHealthRequest{VolumeId: id, VolumePublishPath: path})
-		expect(t, err, codes.NotFound)
-	}
-	f.mounter.Fail(func(context.Context) error { return errors.New("surprise") })
-	_, err = f.NodeGetVolumeHealth(t.Context(), &csi.NodeGetVolumeHealthRequest{VolumeId: "v", VolumePublishPath: "/one"})
-	expect(t, err, codes.Internal, "surprise")
 }
 
 func TestNodeGetInfo(t *testing.T) {

@@ -35,6 +35,25 @@ func serverOf(source string) string {
 	return server
 }
 
+// ByServer lists the mount points of NFS exports below directory, by server, from the kernel's table: it asks no server.
+func ByServer(directory string) (map[string][]string, error) {
+	directory, err := filepath.EvalSymlinks(directory)
+	if err != nil {
+		return nil, fmt.Errorf("following %q: %w", directory, err)
+	}
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		return !isNFS(m) || !strings.HasPrefix(m.Mountpoint, strings.TrimSuffix(directory, "/")+"/"), false
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the table of mounts: %w", err)
+	}
+	by := map[string][]string{}
+	for _, m := range mounts {
+		by[serverOf(m.Source)] = append(by[serverOf(m.Source)], m.Mountpoint)
+	}
+	return by, nil
+}
+
 // isReadOnly: nothing can be written through this mount.
 func isReadOnly(m *mountinfo.Info) bool { return slices.Contains(strings.Split(m.Options, ","), "ro") }
 

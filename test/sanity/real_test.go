@@ -64,6 +64,9 @@ func real(t *testing.T, exportVariable string) under {
 // mounts is a [mount.Mounter] in the driver's words, as in cmd/nfs-csi.
 type mounts struct{ *mount.Mounter }
 
+// ByServer is that of driver.Mounter.
+func (n mounts) ByServer() (map[string][]string, error) { return mount.ByServer("/") }
+
 // Mount attaches m to target.
 func (n mounts) Mount(ctx context.Context, m volume.Mountpoint, readOnly bool, target string) error {
 	return n.Mounter.Mount(ctx, mount.Source{Server: m.Server, Path: m.Path, Options: m.Options, ReadOnly: readOnly}, target)

@@ -13,6 +13,7 @@ import (
 type Mounter struct {
 	faulty
 	mounted map[string]Mounted
+	usage   *volume.Usage
 }
 
 // Mounted is what is at a target.
@@ -33,6 +34,13 @@ func (m *Mounter) Lose(target string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.mounted, target)
+}
+
+// Report makes Usage answer that from now on.
+func (m *Mounter) Report(u volume.Usage) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.usage = &u
 }
 
 func (m *Mounter) begin(ctx context.Context) (unlock func(), err error) {
@@ -79,8 +87,20 @@ func (m *Mounter) Usage(ctx context.Context, target string) (volume.Usage, error
 	if _, ok := m.mounted[target]; !ok {
 		return volume.Usage{}, fmt.Errorf("mount at %q: %w", target, volume.ErrNotFound)
 	}
+	if m.usage != nil {
+		return *m.usage, nil
+	}
 	return volume.Usage{
 		TotalBytes: 2 * Available, UsedBytes: Available, AvailableBytes: Available,
 		TotalInodes: 1000, UsedInodes: 1, AvailableInodes: 999,
 	}, nil
+}
+
+// ByServer is that of driver.Mounter.
+func (m *Mounter) ByServer() (map[string][]string, error) {
+	by := map[string][]string{}
+	for target, at := range m.Mounts() {
+		by[at.Server] = append(by[at.Server], target)
+	}
+	return by, nil
 }

@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/nfs-csi/nfs-csi/pkg/driver"
@@ -29,6 +30,11 @@ func TestMounter(t *testing.T, m driver.Mounter, one, two volume.Mountpoint, tar
 	step("usage", err, nil)
 	if usage.TotalBytes == 0 || usage.AvailableBytes > usage.TotalBytes || usage.UsedBytes > usage.TotalBytes {
 		t.Errorf("usage: %+v", usage)
+	}
+	by, err := m.ByServer()
+	step("listing by server", err, nil)
+	if at := by[one.Server]; !slices.Contains(at, target) {
+		t.Errorf("mounts by server: %v", by)
 	}
 	step("unmounting", m.Unmount(ctx, target), nil)
 	step("unmounting again", m.Unmount(ctx, target), nil)
