@@ -93,7 +93,9 @@ func (o *nodeOptions) run(ctx context.Context, log *slog.Logger) error {
 	defer servers.close()
 	mounter := mount.New(mount.Config{
 		Preflight:    client{log: log, metrics: m, tls: o.tls, probe: servers.probe}.preflight,
-		AllowOptions: o.mountOptions, Log: log,
+		Below:        o.kubeletDir,
+		AllowOptions: o.mountOptions,
+		Log:          log,
 	})
 	defer mounter.Close()
 	node, err := o.node(m.watch(mounts{mounter, o.kubeletDir}, o.kubeletDir))

@@ -14,8 +14,8 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
-// preflightTimeout is long for a server that answers at all.
-const preflightTimeout = 10 * time.Second
+// preflightTimeout is long for a server that answers at all, also for one that takes 2 seconds each time.
+const preflightTimeout = 12 * time.Second
 
 // preflight is [mount.Config].Preflight: it tells a dead server, a wrong path and a refusal apart, in seconds and in
 // words, before the kernel tries. What it cannot judge it leaves to the kernel.

@@ -17,7 +17,7 @@ import (
 const probeIdle = time.Minute
 
 // lookTimeout bounds the look over a connection that is kept: it may have died meanwhile.
-const lookTimeout = 2 * time.Second
+const lookTimeout = 3 * time.Second
 
 // prober tells whether directories can be mounted. Volumes lie side by side on their share, so it keeps a connection to
 // the directory above each and only looks whether the volume is there: to connect costs a server many times what a mount

@@ -184,13 +184,13 @@ func collect(path string, m protoreflect.Message, found map[string]func(string))
 	})
 }
 
-// call calls the method of the controller that takes r.
-func call(t *testing.T, c *driver.Controller, r proto.Message) error {
+// call calls the method of the controller or the node that takes r.
+func call(t *testing.T, c any, r proto.Message) error {
 	t.Helper()
 	name := strings.TrimSuffix(string(r.ProtoReflect().Descriptor().Name()), "Request")
 	method := reflect.ValueOf(c).MethodByName(name)
 	if !method.IsValid() {
-		t.Fatalf("the controller has no %s", name)
+		t.Fatalf("%T has no %s", c, name)
 	}
 	out := method.Call([]reflect.Value{reflect.ValueOf(context.Context(t.Context())), reflect.ValueOf(r)})
 	err, _ := out[1].Interface().(error)

@@ -17,6 +17,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/sys/mountinfo"
@@ -73,6 +74,8 @@ type Config struct {
 	// find out that it cannot. Its error, which should wrap a sentinel of pkg/volume, ends the Mount. nil: none.
 	// Each of options is one mount option.
 	Preflight func(ctx context.Context, server, path string, options []string) error
+	// Below is the directory in which all targets must lie, once links are followed; "" is any.
+	Below string
 	// AllowOptions names mount options that may be given beside those of NFS mounts that are known to do no harm.
 	AllowOptions []string
 	// Timeout bounds one Mount beside the context's deadline; default 1 minute.
@@ -84,6 +87,7 @@ type Config struct {
 type Mounter struct {
 	helpers   *pool
 	preflight func(ctx context.Context, server, path string, options []string) error
+	below     string   // where targets must lie
 	allowed   []string // mount options
 	timeout   time.Duration
 	log       *slog.Logger
@@ -102,7 +106,7 @@ func New(c Config) *Mounter {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Mounter{helpers: newPool(c.Helper, c.Log), preflight: c.Preflight, allowed: c.AllowOptions, timeout: c.Timeout, log: c.Log}
+	return &Mounter{helpers: newPool(c.Helper, c.Log), preflight: c.Preflight, below: c.Below, allowed: c.AllowOptions, timeout: c.Timeout, log: c.Log}
 }
 
 // Close ends the child processes that wait for work. It detaches nothing.
@@ -129,7 +133,7 @@ func (m *Mounter) claim(target string) (release func(), err error) {
 func (m *Mounter) Mount(ctx context.Context, s Source, target string) error {
 	s, err := s.check()
 	o, optionsErr := parseOptions(s.Options, m.allowed)
-	target, targetErr := resolveTarget(target)
+	target, targetErr := resolveTarget(target, m.below)
 	if err := errors.Join(err, optionsErr, targetErr); err != nil {
 		return err
 	}
@@ -241,21 +245,21 @@ func (m *Mounter) attach(ctx context.Context, s Source, o options, target string
 	return errors.Join(err, m.undo(ctx, target, made))
 }
 
-// accompanied has a helper do r, and asks the server again while that takes long: the kernel would wait for minutes for one
+// accompanied has a helper do r, and looks after the server while that takes long: the kernel would wait for minutes for one
 // that has died since the preflight.
 func (m *Mounter) accompanied(ctx context.Context, s Source, o options, r request) error {
 	ctx, cancel := context.WithCancelCause(ctx)
-	var asking sync.WaitGroup
-	defer asking.Wait()
+	var looking sync.WaitGroup
+	defer looking.Wait()
 	defer cancel(nil)
-	if m.preflight != nil {
-		asking.Go(func() { m.accompany(ctx, cancel, s, o) })
+	if o.network != "none" {
+		looking.Go(func() { accompany(ctx, cancel, s, o, r.Attempts) })
 	}
 	return m.helpers.run(ctx, r)
 }
 
-// accompany cancels when the server has fallen silent.
-func (m *Mounter) accompany(ctx context.Context, cancel context.CancelCauseFunc, s Source, o options) {
+// accompany cancels when none of the server's addresses takes connections any more. A server that only takes its time does.
+func accompany(ctx context.Context, cancel context.CancelCauseFunc, s Source, o options, attempts []attempt) {
 	pause := time.NewTicker(longMount)
 	defer pause.Stop()
 	for {
@@ -264,15 +268,37 @@ func (m *Mounter) accompany(ctx context.Context, cancel context.CancelCauseFunc,
 			return
 		case <-pause.C:
 		}
-		if err := m.ask(ctx, s, o); ctx.Err() == nil && errors.Is(err, volume.ErrUnavailable) {
-			cancel(err)
+		if !anyAccepts(ctx, o, attempts) && ctx.Err() == nil {
+			cancel(fmt.Errorf("%w: server %s takes no connection any more", volume.ErrUnavailable, s.Server))
 			return
 		}
 	}
 }
 
-// longMount is when a mount takes so long that the server is asked again.
-const longMount = 3 * time.Second
+// anyAccepts: one of the addresses takes a connection.
+func anyAccepts(ctx context.Context, o options, attempts []attempt) bool {
+	var dialling sync.WaitGroup
+	var taken atomic.Bool
+	asked := map[string]bool{}
+	for _, a := range attempts {
+		if !asked[a.Address] {
+			asked[a.Address] = true
+			dialling.Go(func() {
+				if accepts(ctx, o.at(a.Address), reachTimeout) {
+					taken.Store(true)
+				}
+			})
+		}
+	}
+	dialling.Wait()
+	return taken.Load()
+}
+
+// How a mount that takes long is looked after.
+const (
+	longMount    = 3 * time.Second // between two looks
+	reachTimeout = 5 * time.Second // to take a connection
+)
 
 // undo makes sure that a mount which failed is not there after all, as when its child was killed too late.
 func (m *Mounter) undo(ctx context.Context, target string, made bool) error {

@@ -122,6 +122,31 @@ func TestMountEndsAtTheDeadline(t *testing.T) {
 	wantGone(t, target)
 }
 
+// A server that dies while the kernel mounts is not waited for; one that takes its time is, until the deadline.
+func TestALongMountIsLookedAfter(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	alive := fmt.Sprintf("port=%d", l.Addr().(*net.TCPAddr).Port)
+	for option, want := range map[string]struct {
+		timeout time.Duration
+		words   string
+	}{"port=1": {time.Minute, "takes no connection any more"}, alive: {longMount + longMount/2, "was not mounted within"}} {
+		t.Run(option, func(t *testing.T) {
+			t.Parallel()
+			m := newMounter(t, Config{Helper: []string{os.Args[0], "hang"}, Timeout: want.timeout})
+			start := time.Now()
+			err := m.Mount(t.Context(), Source{Server: "127.0.0.1", Path: "/vol", Options: []string{option}}, filepath.Join(t.TempDir(), "target"))
+			wantError(t, err, volume.ErrUnavailable, want.words)
+			if took := time.Since(start); took > 30*time.Second {
+				t.Errorf("%s took %v", option, took)
+			}
+		})
+	}
+}
+
 func TestMountWithoutAHelperEndsAtTheDeadline(t *testing.T) {
 	m := helpedBy(t, "never-ready", Config{Timeout: 50 * time.Millisecond})
 	target := filepath.Join(t.TempDir(), "target")
@@ -200,14 +225,55 @@ func TestResolveTargetFollowsLinksAboveOnly(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "real"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for given, want := range map[string]string{"link/target": "real/target", "last": "last", "missing/target": "missing/target"} {
-		got, err := resolveTarget(filepath.Join(dir, given))
+	for given, want := range map[string]string{
+		"link/target": "real/target", "last": "last", "missing/target": "missing/target", "link/missing/target": "real/missing/target",
+	} {
+		got, err := resolveTarget(filepath.Join(dir, given), "")
 		if err != nil || got != filepath.Join(dir, want) {
 			t.Errorf("%s: %s, want %s, %v", given, got, want, err)
 		}
 	}
 	err = newMounter(t, Config{}).Mount(t.Context(), local, filepath.Join(dir, "last"))
 	wantError(t, err, volume.ErrInvalid, "is not a directory")
+}
+
+// Nothing is mounted, looked at or unmounted but in kubelet's directory, whatever links lead out of it.
+func TestTargetsLieInOneDirectory(t *testing.T) {
+	outside, kubelet := t.TempDir(), filepath.Join(t.TempDir(), "kubelet")
+	if err := os.MkdirAll(filepath.Join(kubelet, "pods"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	named := kubelet + "-link"
+	for link, to := range map[string]string{named: kubelet, filepath.Join(kubelet, "pods", "evil"): outside, filepath.Join(kubelet, "pods", "up"): ".."} {
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, below := range []string{kubelet, named, kubelet + "/"} {
+		m := newMounter(t, Config{Below: below})
+		for _, good := range []string{kubelet + "/pods/1/mount", named + "/pods/1/mount", kubelet + "/pods/up/pods/1"} {
+			if err := m.Unmount(t.Context(), good); err != nil {
+				t.Errorf("%s in %s: %v", good, below, err)
+			}
+		}
+		for _, bad := range []string{
+			outside + "/mount", kubelet, named, kubelet + "-other/mount", kubelet + "/pods/evil/mount", kubelet + "/pods/evil/new/mount", kubelet + "/pods/up/../../x",
+			"relative", "/", "", "//x", kubelet + "/pods/a\x00b", kubelet + "/pods/../../x", kubelet + "/./x", kubelet + "/" + strings.Repeat("x/", 6000) + "mount",
+			kubelet + "/" + strings.Repeat("x", 256), kubelet + "/" + strings.Repeat("x", 256) + "/mount",
+		} {
+			if err := m.Mount(t.Context(), local, bad); err == nil {
+				t.Errorf("%.80q in %s was mounted on", bad, below)
+			} else if !errors.Is(err, volume.ErrInvalid) {
+				t.Errorf("%.80q in %s: %v", bad, below, err)
+			}
+			if err := m.Unmount(t.Context(), bad); err == nil {
+				t.Errorf("%.80q in %s was unmounted", bad, below)
+			}
+		}
+	}
+	if left, err := os.ReadDir(outside); err != nil || len(left) > 0 {
+		t.Errorf("outside there is %v, %v", left, err)
+	}
 }
 
 func TestAttemptsTryAddressesThatAnswerFirst(t *testing.T) {

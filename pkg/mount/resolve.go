@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -68,14 +69,10 @@ func answeringFirst(ctx context.Context, addresses []string, o options) []string
 	if len(addresses) < 2 || o.network == "none" {
 		return addresses
 	}
-	port := o.port
-	if port == 0 {
-		port = defaultPort
-	}
 	answers := make([]bool, len(addresses))
 	var asking sync.WaitGroup
 	for i, address := range addresses {
-		asking.Go(func() { answers[i] = accepts(ctx, net.JoinHostPort(address, strconv.Itoa(port))) })
+		asking.Go(func() { answers[i] = accepts(ctx, o.at(address), dialTimeout) })
 	}
 	asking.Wait()
 	var front, back []string
@@ -89,8 +86,13 @@ func answeringFirst(ctx context.Context, addresses []string, o options) []string
 	return append(front, back...)
 }
 
-func accepts(ctx context.Context, address string) bool {
-	d := net.Dialer{Timeout: dialTimeout}
+// at is where NFS is served at an address.
+func (o options) at(address string) string {
+	return net.JoinHostPort(address, strconv.Itoa(cmp.Or(o.port, defaultPort)))
+}
+
+func accepts(ctx context.Context, address string, timeout time.Duration) bool {
+	d := net.Dialer{Timeout: timeout}
 	c, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return false

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
@@ -58,17 +59,41 @@ func ByServer(directory string) (map[string][]string, error) {
 func isReadOnly(m *mountinfo.Info) bool { return slices.Contains(strings.Split(m.Options, ","), "ro") }
 
 // resolveTarget makes of a target path the one under which the kernel's table has it: without symbolic links above it. The
-// last element itself is never looked at, since a dead server may be mounted there.
-func resolveTarget(target string) (string, error) {
+// last element itself is never looked at, since a dead server may be mounted there. What does not lie in the directory below,
+// once links are followed, is refused; "" is any.
+func resolveTarget(target, below string) (string, error) {
 	if !filepath.IsAbs(target) || filepath.Clean(target) != target || target == "/" || strings.ContainsRune(target, 0) {
 		return "", fmt.Errorf("%w: target path %q must be absolute and clean", volume.ErrInvalid, target)
 	}
-	parent, err := filepath.EvalSymlinks(filepath.Dir(target))
-	if os.IsNotExist(err) {
-		return target, nil
+	if len(target) >= unix.PathMax || slices.ContainsFunc(strings.Split(target, "/"), func(e string) bool { return len(e) > unix.NAME_MAX }) {
+		return "", fmt.Errorf("%w: target path of %d bytes is longer than paths can be", volume.ErrInvalid, len(target))
 	}
+	parent, err := followed(filepath.Dir(target))
 	if err != nil {
-		return "", fmt.Errorf("following %q: %w", filepath.Dir(target), err)
+		return "", err
 	}
-	return filepath.Join(parent, filepath.Base(target)), nil
+	resolved := filepath.Join(parent, filepath.Base(target))
+	if below == "" {
+		return resolved, nil
+	}
+	if below, err = followed(below); err != nil {
+		return "", err
+	}
+	if !strings.HasPrefix(resolved, strings.TrimSuffix(below, "/")+"/") {
+		return "", fmt.Errorf("%w: target path %q is not in kubelet's directory %s: is --kubelet-dir what kubelet has?", volume.ErrInvalid, target, below)
+	}
+	return resolved, nil
+}
+
+// followed is a directory without symbolic links, as far down as it exists.
+func followed(directory string) (string, error) {
+	found, err := filepath.EvalSymlinks(directory)
+	if !os.IsNotExist(err) || directory == "/" {
+		if err != nil {
+			return "", fmt.Errorf("following %q: %w", directory, err)
+		}
+		return found, nil
+	}
+	above, err := followed(filepath.Dir(directory))
+	return filepath.Join(above, filepath.Base(directory)), err
 }

@@ -25,7 +25,7 @@ const (
 // errors. It never looks into target and ends, whatever the server does, within about 10 seconds for each mount there.
 // [volume.ErrBusy]: another operation works on target. A directory that has files of its own is kept, with an error.
 func (m *Mounter) Unmount(ctx context.Context, target string) error {
-	target, err := resolveTarget(target)
+	target, err := resolveTarget(target, m.below)
 	if err != nil {
 		return err
 	}

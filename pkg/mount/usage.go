@@ -25,7 +25,7 @@ const silentAfter = time.Second
 // directory ([unix.ESTALE]); [volume.ErrRefused]: it no longer admits this node. While one question to a mount is unanswered
 // no second one is asked, so that a dead server holds one thread for each mount at most.
 func (m *Mounter) Usage(ctx context.Context, target string) (volume.Usage, error) {
-	target, err := resolveTarget(target)
+	target, err := resolveTarget(target, m.below)
 	if err != nil {
 		return volume.Usage{}, err
 	}
