@@ -5,10 +5,11 @@ package faults_test
 import (
 	"context"
 	"fmt"
-	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc/codes"
 )
 
@@ -61,6 +62,7 @@ func gone(t *testing.T, o outage, dead, other *server) {
 		j.fails("stats", statsBound, codes.Unavailable, []string{dead.address, "does not answer"}, func(ctx context.Context) error { return n.stats(ctx, v) })
 	}
 	j.succeeds("health: inaccessible", statsBound, n.ails("stays", "INACCESSIBLE ServerNotAnswering"))
+	j.succeeds("storage health: unreachable", statsBound, n.reports("STORAGE_UNREACHABLE "+dead.address))
 	n.others(j, other)
 	j.succeeds("unpublish", unpublishBound, func(ctx context.Context) error { return n.unpublish(ctx, "clean") })
 	killed.kill()
@@ -103,6 +105,21 @@ func (n *node) ails(name, want string) func(context.Context) error {
 	}
 }
 
+// reports is an operation that asks for the health of servers and wants that answer: the status and the servers.
+func (n *node) reports(want string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		answer, err := n.NodeGetStorageHealth(ctx, &csi.NodeGetStorageHealthRequest{})
+		got := ""
+		for _, h := range answer.GetBackendHealth() {
+			got += h.GetStatus().String() + h.GetMessage()[strings.LastIndex(h.GetMessage(), ": ")+1:]
+		}
+		if err == nil && got != want {
+			err = fmt.Errorf("the servers' health is %q, want %q", got, want)
+		}
+		return err
+	}
+}
+
 // others uses a server that is well.
 func (n *node) others(j judge, other *server) {
 	j.t.Helper()
@@ -132,8 +149,5 @@ func (n *node) calms(j judge, before strain) {
 	if !table.Enter(j.fault, "what is left of it in the process", say(before), say(now), calm()) {
 		j.t.Errorf("%s: %s are left, before it were %s", j.fault, say(now), say(before))
 	}
-	left := slices.DeleteFunc(nfsMounts(j.t), func(at string) bool { return !within(n.kubelet, at) })
-	if !table.Enter(j.fault, "mounts left", "0", fmt.Sprint(len(left)), len(left) == 0) {
-		j.t.Errorf("%s: still mounted: %v", j.fault, left)
-	}
+	n.leavesNoMount(j)
 }

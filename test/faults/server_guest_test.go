@@ -34,7 +34,7 @@ echo NAME >/proc/sys/kernel/hostname
 mount -t tmpfs run /run && mkdir -p /run/rpcbind /run/lock /run/sysconfig
 mount -t tmpfs state /var/lib/nfs && cd /var/lib/nfs && mkdir rpc_pipefs sm sm.bak nfsdcld && : >etab && : >rmtab && cd /
 mount -t rpc_pipefs pipes /var/lib/nfs/rpc_pipefs && mount -t nfsd nfsd /proc/fs/nfsd
-mkdir -p EXPORT && mount -t tmpfs -o size=32m data EXPORT
+: >/etc/exports && mkdir -p EXPORT && mount -t tmpfs -o size=32m data EXPORT
 rpcbind && rpc.mountd --port 20048 && nfsdcld
 exportfs -o RIGHTS '*:EXPORT'
 echo 10 >/proc/fs/nfsd/nfsv4leasetime
