@@ -109,18 +109,6 @@ func (f *flights) silent(id int) bool {
 	return waiting != nil && !waiting.answered() && time.Since(waiting.asked) > silentAfter
 }
 
-// countSilent is how many mounts are silent.
-func (f *flights) countSilent() (n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, waiting := range f.byID {
-		if !waiting.answered() && time.Since(waiting.asked) > silentAfter {
-			n++
-		}
-	}
-	return n
-}
-
 func (f *flight) answered() bool {
 	select {
 	case <-f.spoken:

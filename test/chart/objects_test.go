@@ -142,6 +142,23 @@ func TestCSIDriver(t *testing.T) {
 	}
 }
 
+// Pods may name volumes themselves only where the values list exports, and then the node can tell them from those of claims.
+func TestInlineVolumes(t *testing.T) {
+	all := objects(t, `inlineVolumes: {servers: ["nas.example.com:/home", "10.0.0.9"]}`)
+	driver := one[*storagev1.CSIDriver](t, all)
+	want := []storagev1.VolumeLifecycleMode{storagev1.VolumeLifecyclePersistent, storagev1.VolumeLifecycleEphemeral}
+	if !*driver.Spec.PodInfoOnMount || !slices.Equal(driver.Spec.VolumeLifecycleModes, want) {
+		t.Errorf("podInfoOnMount %v, modes %v", *driver.Spec.PodInfoOnMount, driver.Spec.VolumeLifecycleModes)
+	}
+	got := arguments(one[*appsv1.DaemonSet](t, all).Spec.Template.Spec.Containers[0], "--inline-servers")
+	if want := []string{"nas.example.com:/home", "10.0.0.9"}; !slices.Equal(got, want) {
+		t.Errorf("the node may mount %v, want %v", got, want)
+	}
+	if got := arguments(one[*appsv1.DaemonSet](t, objects(t, "")).Spec.Template.Spec.Containers[0], "--inline-servers"); len(got) > 0 {
+		t.Errorf("by default pods may mount %v", got)
+	}
+}
+
 // What the values switch on and off reaches the program and the scheduler.
 func TestServices(t *testing.T) {
 	for values, want := range map[string]struct{ resizer, snapshotter, capacity []string }{

@@ -85,9 +85,9 @@ func TestNodeIsKilled(t *testing.T) {
 	n.must(s.address, s.dir("stays"))
 	survivor := startPod(t, n.target("stays")+"/file")
 	s.dir("v")
-	step, last := 6*time.Millisecond, 150*time.Millisecond
+	step, last := 8*time.Millisecond, 120*time.Millisecond
 	if testing.Short() {
-		step = 50 * time.Millisecond
+		step = 60 * time.Millisecond
 	}
 	kills := 0
 	for after := time.Duration(0); after <= last; after += step {
