@@ -66,14 +66,14 @@ func tryRender(t *testing.T, values string) (map[string]string, error) {
 	return c.Render("my", "storage-system", values)
 }
 
-// objects decodes all documents as strictly as the API server does with fieldValidation=Strict. PodMonitors and VolumeSnapshotClasses are not Kubernetes's
-// own and are left out.
+// objects decodes all documents as strictly as the API server does with fieldValidation=Strict. PodMonitors, PrometheusRules and
+// VolumeSnapshotClasses are not Kubernetes's own and are left out.
 func objects(t *testing.T, values string) []runtime.Object {
 	t.Helper()
 	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	var all []runtime.Object
 	for name, text := range render(t, values) {
-		if name == "NOTES.txt" || name == "podmonitor.yaml" || name == "volumesnapshotclass.yaml" {
+		if name == "NOTES.txt" || name == "podmonitor.yaml" || name == "prometheusrule.yaml" || name == "volumesnapshotclass.yaml" {
 			continue
 		}
 		for _, document := range chart.Documents(text) {
