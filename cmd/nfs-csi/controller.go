@@ -40,6 +40,7 @@ func controllerCommand() *cobra.Command {
 	var o controllerOptions
 	c := o.command("controller", "Make and delete the volumes of claims", o.run)
 	o.add(c.Flags())
+	addOld(c.Flags())
 	return c
 }
 

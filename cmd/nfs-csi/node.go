@@ -32,6 +32,7 @@ func nodeCommand() *cobra.Command {
 	var o nodeOptions
 	c := o.command("node", "Mount volumes into the pods of this node", o.run)
 	o.add(c.Flags())
+	addOld(c.Flags())
 	return c
 }
 

@@ -24,7 +24,7 @@ func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // run is the whole program. It returns when ctx has ended and all that it started has, or with what went wrong.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	return execute(ctx, rootCommand(), args, stdin, stdout, stderr)
+	return execute(ctx, rootCommand(), doubleDashes(args), stdin, stdout, stderr)
 }
 
 func rootCommand() *cobra.Command {

@@ -209,6 +209,9 @@ func TestNothingReadsSecrets(t *testing.T) {
 		}
 		for _, r := range rules {
 			words := slices.Concat(r.APIGroups, r.Resources, r.Verbs)
+			if name == "everything" && rule(r) == "/secrets[mount-options] get" {
+				continue // the one that driver.secrets names there
+			}
 			if slices.Contains(words, "*") || slices.Contains(words, "secrets") || len(r.NonResourceURLs) > 0 {
 				t.Errorf("%s: %s", name, rule(r))
 			}

@@ -70,7 +70,7 @@ values begins with this. docs/migrate-from-csi-driver-nfs.md has the table, and 
 {{- end }}
 {{- $feature := .Values.feature | default dict -}}
 {{- if $feature.enableInlineVolume }}
-- feature.enableInlineVolume: inline volumes let the author of any pod mount any server: use claims
+- feature.enableInlineVolume: it lets the author of any pod mount any server: set inlineVolumes.servers to the exports that pods may name
 {{- end }}
 {{- if $feature.propagateHostMountOptions }}
 - feature.propagateHostMountOptions: the node's nfsmount.conf is not read: write the options into the classes' mountOptions
