@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/xdr"
 )
@@ -105,13 +106,16 @@ func readRecord(r io.Reader, limit int) ([]byte, error) {
 	}
 }
 
-// readMore appends n bytes, and takes memory only as they come: a length alone costs a hostile server nothing.
+// readMore appends n bytes. It takes memory for all of them only when the first have come: a length alone costs a hostile
+// server nothing.
 func readMore(r io.Reader, record []byte, n int) ([]byte, error) {
-	const atLeast = 64 << 10
+	const first = 64 << 10
 	for n > 0 {
-		start := len(record)
-		part := min(n, max(atLeast, start))
-		record = append(record, make([]byte, part)...)
+		start, part := len(record), n
+		if start < first {
+			part = min(n, first)
+		}
+		record = append(slices.Grow(record, part), make([]byte, part)...)
 		if _, err := io.ReadFull(r, record[start:]); err != nil {
 			return nil, err
 		}
