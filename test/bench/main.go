@@ -3,6 +3,7 @@
 //	bench socket  -server HOST -share PATH [-metrics URL] -- nfs-csi controller ...   CreateVolume through the controller's socket
 //	bench cluster [-class NAME] [-image BENCH-IMAGE]                                  claims, pods, publishing, memory
 //	bench publish -socket PATH -pods DIR [-table]                                     what cluster runs in a pod on a node, and run in a guest
+//	bench data                                                                        trees, beside a mount of the kernel's; in a guest (test/guest --nfsd)
 package main
 
 import (
@@ -28,7 +29,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: bench socket|cluster|publish [flags]")
+		return errors.New("usage: bench socket|cluster|publish|data [flags]")
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	defer cancel()
@@ -39,8 +40,10 @@ func run(ctx context.Context, args []string) error {
 		return clusterCommand(ctx, args[1:])
 	case "publish":
 		return publishCommand(ctx, args[1:])
+	case "data":
+		return dataCommand(ctx)
 	}
-	return fmt.Errorf("there is no %q: socket, cluster or publish", args[0])
+	return fmt.Errorf("there is no %q: socket, cluster, publish or data", args[0])
 }
 
 func socketCommand(ctx context.Context, args []string) error {
