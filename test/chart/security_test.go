@@ -193,7 +193,7 @@ func TestAccountsAndRolesCanBeMadeElsewhere(t *testing.T) {
 	}
 }
 
-// Whatever the values, nobody may read secrets, and no rule says "all".
+// Whatever the values, no rule says "all", and nobody may read secrets but those that the values name.
 func TestNothingReadsSecrets(t *testing.T) {
 	for _, name := range cases(t) {
 		all := objects(t, values(t, name))
@@ -208,6 +208,9 @@ func TestNothingReadsSecrets(t *testing.T) {
 			t.Errorf("%s: only %d rules", name, len(rules))
 		}
 		for _, r := range rules {
+			if name == "everything" && rule(r) == "/secrets[mount-options] get" {
+				continue // its driver.secrets
+			}
 			words := slices.Concat(r.APIGroups, r.Resources, r.Verbs)
 			if name == "everything" && rule(r) == "/secrets[mount-options] get" {
 				continue // the one that driver.secrets names there
