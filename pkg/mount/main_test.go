@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,6 +31,10 @@ func helper(name string) int {
 		hangAfter(operationUnmount, func(r request) answer {
 			return answer{&failure{Doing: fmt.Sprintf("operation %q", r.Operation)}}
 		})
+	case "once":
+		return once(os.Args[2])
+	case "kill-" + killedBefore, "kill-" + killedAfter:
+		return killParent(name == "kill-"+killedBefore)
 	case "refuse":
 		answers := json.NewEncoder(os.Stdout)
 		_ = answers.Encode(answer{})
@@ -52,6 +57,52 @@ func helper(name string) int {
 		return 3
 	}
 	return 9
+}
+
+// When a process is killed: before its helper works, or after that, before the helper says so.
+const (
+	killedBefore = "before"
+	killedAfter  = "after"
+)
+
+// onceRequest is one operation of a process that is killed in it.
+type onceRequest struct {
+	Operation, Step string
+	Source          Source
+	Target          string
+}
+
+// once is a process that does one operation, in which its helper kills it.
+func once(input string) int {
+	var r onceRequest
+	if err := json.Unmarshal([]byte(input), &r); err != nil {
+		return 1
+	}
+	m := New(Config{Helper: []string{os.Args[0], "kill-" + r.Step}})
+	if r.Operation == operationMount {
+		_ = m.Mount(context.Background(), r.Source, r.Target)
+	} else {
+		_ = m.Unmount(context.Background(), r.Target)
+	}
+	return 0 // and was not killed
+}
+
+// killParent is a helper that kills its parent before or after it does what it is asked.
+func killParent(before bool) int {
+	parent := os.Getppid()
+	if json.NewEncoder(os.Stdout).Encode(answer{}) != nil {
+		return 1
+	}
+	var r request
+	if err := json.NewDecoder(os.Stdin).Decode(&r); err != nil {
+		return 1
+	}
+	if before {
+		_ = unix.Kill(parent, unix.SIGKILL)
+	}
+	perform(r)
+	_ = unix.Kill(parent, unix.SIGKILL)
+	return 0
 }
 
 // hangAfter does all it is asked, but never answers an operation of that kind.

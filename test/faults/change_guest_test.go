@@ -189,7 +189,7 @@ func TestNothingCanBeWritten(t *testing.T) {
 			j.succeeds("stats", statsBound, call(n.stats, "stays"))
 			j.succeeds("health", statsBound, n.ails("stays", c.health))
 			for _, v := range []string{"new", "stays"} {
-				if err := j.within("writing is refused", besideBound, func(ctx context.Context) error { return use(ctx, n.target(v)) }); err == nil || !strings.Contains(err.Error(), c.says) {
+				if err := j.within("writing is refused", patience, func(ctx context.Context) error { return use(ctx, n.target(v)) }); err == nil || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("writing to %s: %v, want %q", v, err, c.says)
 				}
 			}
