@@ -44,13 +44,20 @@ func ParseInline(entries []string) (Inline, error) {
 // inlineOptions are the mount options that a pod's author may give: none that leads to another server or another service of it, or
 // that concerns more than this one mount.
 var inlineOptions = strings.Fields(`
-	ro rw nosuid nodev noexec nosymfollow noatime nodiratime relatime vers nfsvers v3 v4 v4.0 v4.1 v4.2 minorversion
+	ro rw nosuid nodev noexec nosymfollow noatime nodiratime relatime vers nfsvers v4 v4.0 v4.1 v4.2 minorversion
 	soft softerr hard timeo retrans rsize wsize ac noac acregmin acregmax acdirmin acdirmax actimeo cto nocto lookupcache
 	rdirplus nordirplus lock nolock local_lock sec xprtsec
 `)
 
 // forcedInline is what every inline volume is mounted with, so that no pod brings programs or devices to another's node.
 var forcedInline = []string{"nosuid", "nodev"}
+
+// Version 3 is not for inline volumes: its servers follow symbolic links in the path, and who writes a listed share can put one
+// there that leads to what is not listed.
+const (
+	inlineVersion = "vers=4"
+	versionThree  = "3"
+)
 
 // isInline: the volume was written into a pod by its author.
 func isInline(handle string, attributes map[string]string) bool {
@@ -76,12 +83,18 @@ func (list Inline) check(m volume.Mountpoint) (volume.Mountpoint, error) {
 	if m.Root != nil {
 		mistake("an inline volume cannot set mode and owner of a directory: leave out mountPermissions, uid and gid")
 	}
+	forced := append([]string{inlineVersion}, forcedInline...)
 	for _, o := range m.Options {
-		if key, _, _ := strings.Cut(o, "="); !slices.Contains(inlineOptions, key) {
-			mistake("an inline volume cannot have the mount option %q: remove it, or use a claim", key)
+		key, value, _ := strings.Cut(o, "=")
+		isVersion := strings.HasSuffix(key, "vers")
+		if !slices.Contains(inlineOptions, key) || isVersion && value == versionThree {
+			mistake("an inline volume cannot have the mount option %q: remove it, or use a claim", o)
+		}
+		if isVersion || strings.HasPrefix(key, "v4") {
+			forced = forcedInline
 		}
 	}
-	m.Options = slices.Concat(m.Options, forcedInline)
+	m.Options = slices.Concat(m.Options, forced)
 	return m, errors.Join(mistakes...)
 }
 

@@ -48,12 +48,13 @@ func TestInlineVolume(t *testing.T) {
 		path       string
 		options    []string
 	}{
-		"the share":      {nil, "/home", nil},
-		"below it":       {map[string]string{"subDir": "team/a"}, "/home/team/a", nil},
-		"a share below":  {map[string]string{"share": "/home/team"}, "/home/team", nil},
-		"any share":      {map[string]string{"server": "OPEN.example", "share": "/x"}, "/x", nil},
-		"with options":   {map[string]string{"mountOptions": "vers=4.1,noexec"}, "/home", []string{"vers=4.1", "noexec"}},
-		"foreign fields": {map[string]string{"csi.storage.k8s.io/pod.name": "web-0"}, "/home", nil},
+		"the share":       {nil, "/home", []string{"vers=4"}},
+		"below it":        {map[string]string{"subDir": "team/a"}, "/home/team/a", []string{"vers=4"}},
+		"a share below":   {map[string]string{"share": "/home/team"}, "/home/team", []string{"vers=4"}},
+		"any share":       {map[string]string{"server": "OPEN.example", "share": "/x"}, "/x", []string{"vers=4"}},
+		"with options":    {map[string]string{"mountOptions": "vers=4.1,noexec"}, "/home", []string{"vers=4.1", "noexec"}},
+		"version by word": {map[string]string{"mountOptions": "v4.2"}, "/home", []string{"v4.2"}},
+		"foreign fields":  {map[string]string{"csi.storage.k8s.io/pod.name": "web-0"}, "/home", []string{"vers=4"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := f.NodePublishVolume(t.Context(), inlineRequest(c.attributes)); err != nil {
@@ -88,9 +89,12 @@ func TestInlineVolumeIsRefused(t *testing.T) {
 		"deeper records":     {on, inlineRequest(map[string]string{"subDir": "k8s/.nfs-csi"}), "belongs to this driver"},
 		"mode":               {on, inlineRequest(map[string]string{"mountPermissions": "0777"}), "cannot set mode and owner"},
 		"owner":              {on, inlineRequest(map[string]string{"uid": "0"}), "cannot set mode and owner"},
-		"another address":    {on, inlineRequest(map[string]string{"mountOptions": "hard,addr=192.0.2.66"}), `"addr"`},
-		"the same, by flags": {on, inlineRequest(nil, "addr=192.0.2.66"), `"addr"`},
-		"another port":       {on, inlineRequest(map[string]string{"mountOptions": "port=99"}), `"port"`},
+		"another address":    {on, inlineRequest(map[string]string{"mountOptions": "hard,addr=192.0.2.66"}), `"addr=192.0.2.66"`},
+		"the same, by flags": {on, inlineRequest(nil, "addr=192.0.2.66"), `"addr=192.0.2.66"`},
+		"another port":       {on, inlineRequest(map[string]string{"mountOptions": "port=99"}), `"port=99"`},
+		"version 3":          {on, inlineRequest(map[string]string{"mountOptions": "vers=3"}), `"vers=3"`},
+		"version 3 by word":  {on, inlineRequest(map[string]string{"mountOptions": "v3"}), `"v3"`},
+		"version 3, older":   {on, inlineRequest(nil, "hard,nfsvers=3"), `"nfsvers=3"`},
 		"suid":               {on, inlineRequest(map[string]string{"mountOptions": "suid"}), `"suid"`},
 		"without the mark": {on, with(inlineRequest(map[string]string{"server": "evil.example"}), func(r *csi.NodePublishVolumeRequest) {
 			delete(r.VolumeContext, "csi.storage.k8s.io/ephemeral")

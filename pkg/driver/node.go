@@ -170,7 +170,7 @@ func (n *Node) parsePublish(r *csi.NodePublishVolumeRequest) (publishing, error)
 	m, err := volume.ParseContext(r.GetVolumeContext())
 	mistakes = append(mistakes, err, checkFlags(m.Options))
 	m.Options = slices.Concat(mountOptions(r.GetVolumeCapability()), m.Options)
-	if isInline(r.GetVolumeId(), r.GetVolumeContext()) {
+	if err == nil && isInline(r.GetVolumeId(), r.GetVolumeContext()) {
 		m, err = n.inline.check(m)
 		mistakes = append(mistakes, err)
 	}

@@ -78,7 +78,8 @@ type Config struct {
 	Below string
 	// AllowOptions names mount options that may be given beside those of NFS mounts that are known to do no harm.
 	AllowOptions []string
-	// Timeout bounds one Mount beside the context's deadline; default 1 minute.
+	// Timeout bounds one Mount beside the context's deadline; default 110 seconds: less than the 2 minutes that kubelet waits, and
+	// enough where each of the kernel's 25 questions is answered after 2 seconds.
 	Timeout time.Duration
 	Log     *slog.Logger // default: none
 }
@@ -101,7 +102,7 @@ func New(c Config) *Mounter {
 		c.Helper = []string{"/proc/self/exe", "mount-helper"}
 	}
 	if c.Timeout <= 0 {
-		c.Timeout = time.Minute
+		c.Timeout = 110 * time.Second
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -150,7 +150,7 @@ func TestServerIsSlow(t *testing.T) {
 	before := n.strain()
 	s.dir("new")
 	s.slow(2 * time.Second)
-	j.succeeds("publish", time.Minute, call(n.of(s), "new"))
+	j.succeeds("publish", kubelet, call(n.of(s), "new"))
 	j.succeeds("publish where it is mounted", publishBound, call(n.of(s), "stays"))
 	j.succeeds("stats", statsBound, call(n.stats, "stays"))
 	j.succeeds("health: degraded", statsBound, n.ails("stays", "DEGRADED ServerSlow"))
