@@ -78,13 +78,7 @@ func (o *migrateOptions) command(name, short, past string, do func(*migrate.Migr
 			if err != nil {
 				return err
 			}
-			config.Progress = func(done, of int, name string, err error) {
-				if err != nil {
-					fmt.Fprintf(c.ErrOrStderr(), "[%d/%d] %s: %s\n", done, of, name, printable(err.Error()))
-					return
-				}
-				fmt.Fprintf(c.ErrOrStderr(), "[%d/%d] %s %s\n", done, of, name, past)
-			}
+			config.Progress = progress(c.ErrOrStderr(), past)
 			m := migrate.New(config)
 			plan, err := m.Plan(c.Context())
 			if err != nil {

@@ -25,7 +25,7 @@ func commandOf(name string) *cobra.Command {
 
 // toolCommands are what a person runs, on a laptop or in a pod.
 func toolCommands() []*cobra.Command {
-	return []*cobra.Command{checkCommand(), lsCommand(), gcCommand(), migrateCommand()}
+	return []*cobra.Command{checkCommand(), lsCommand(), gcCommand(), migrateCommand(), importCommand()}
 }
 
 // pluginCommand is the program as kubectl's plugin.

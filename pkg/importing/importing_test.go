@@ -1,0 +1,273 @@
+package importing
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	storage "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfs-csi/nfs-csi/pkg/share/memfs"
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+	"github.com/nfs-csi/nfs-csi/test/apiserver"
+)
+
+var place = volume.Location{Server: "server", Share: "/exports/k8s"}
+
+// world is an export that has survived, and a cluster that has not.
+type world struct {
+	*testing.T
+	s      *apiserver.Server
+	export *memfs.FS
+	Config
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{T: t, s: apiserver.Start(t), export: memfs.New()}
+	w.s.Add(&storage.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "nfs"}, Provisioner: "nfs-csi.github.io", MountOptions: []string{"nfsvers=4.1"}},
+		&v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
+	for _, dir := range []string{".nfs-csi", ".nfs-csi/volumes"} {
+		w.mkdir(dir)
+	}
+	w.Config = Config{Client: w.s.Client(), DriverName: "nfs-csi.github.io", Export: w.export, Location: place, Class: "nfs",
+		Capacity: resource.MustParse("1Gi"), ReclaimPolicy: v1.PersistentVolumeReclaimRetain}
+	return w
+}
+
+func (w *world) mkdir(name string) {
+	w.Helper()
+	if err := w.export.Mkdir(w.Context(), name, 0o777, -1, -1); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) file(name, content string) {
+	w.Helper()
+	if err := w.export.CreateFile(w.Context(), name, []byte(content), 0o600); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// recorded is a volume with its record and, unless change takes it away, its directory.
+func (w *world) recorded(name, claim string, change ...func(*volume.Record)) volume.Record {
+	w.Helper()
+	r := volume.Record{Version: volume.RecordVersion, Name: name, Dir: volume.Dir("dir-" + name), CapacityBytes: 5 << 30, Policy: volume.Archive, Claim: claim,
+		Created: time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)}
+	for _, f := range change {
+		f(&r)
+	}
+	data, err := r.Marshal()
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.file(".nfs-csi/volumes/"+volume.Key(name)+".json", string(data))
+	return r
+}
+
+func (w *world) plan() Plan {
+	w.Helper()
+	p, err := w.Plan(w.Context())
+	if err != nil {
+		w.Fatal(err)
+	}
+	return p
+}
+
+func (p Plan) of(name string) Volume {
+	i := slices.IndexFunc(p.Volumes, func(v Volume) bool { return v.Name == name })
+	if i < 0 {
+		return Volume{}
+	}
+	return p.Volumes[i]
+}
+
+func TestVolumesComeBack(t *testing.T) {
+	w := newWorld(t)
+	w.recorded("pvc-1", "shop/data")
+	w.mkdir("dir-pvc-1")
+	w.recorded("pvc-2", "gone/data")
+	w.mkdir("dir-pvc-2")
+	w.Claims = true
+	p := w.plan()
+	if v := p.of("pvc-1"); v.State != Importable || !v.MakeClaim || v.Handle != "server#exports/k8s#dir-pvc-1#pvc-1#archive" || v.Capacity != "5Gi" || !v.Recorded {
+		t.Errorf("%+v", v)
+	}
+	if v := p.of("pvc-2"); v.State != Importable || v.MakeClaim || !strings.Contains(v.Reason, "namespace gone is not there") {
+		t.Errorf("%+v", v)
+	}
+	var told []string
+	w.Progress = func(done, of int, name string, err error) { told = append(told, name) }
+	if err := w.Apply(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(told, []string{"pvc-2", "pvc-1"}) {
+		t.Errorf("told of %v", told)
+	}
+	pv, err := w.Client.CoreV1().PersistentVolumes().Get(t.Context(), "pvc-1", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := pv.Spec.CSI
+	if c == nil || c.Driver != "nfs-csi.github.io" || c.VolumeAttributes["subDir"] != "dir-pvc-1" || pv.Status.Phase != v1.VolumeBound || pv.Spec.StorageClassName != "nfs" ||
+		!slices.Equal(pv.Spec.MountOptions, []string{"nfsvers=4.1"}) || pv.Spec.PersistentVolumeReclaimPolicy != v1.PersistentVolumeReclaimRetain ||
+		pv.Annotations["pv.kubernetes.io/provisioned-by"] != "nfs-csi.github.io" {
+		t.Errorf("the volume is %+v", pv)
+	}
+	claim, err := w.Client.CoreV1().PersistentVolumeClaims("shop").Get(t.Context(), "data", metav1.GetOptions{})
+	if err != nil || claim.Status.Phase != v1.ClaimBound || claim.Spec.VolumeName != "pvc-1" || *claim.Spec.StorageClassName != "nfs" {
+		t.Errorf("the claim is %+v, %v", claim, err)
+	}
+	if p := w.plan(); p.Count(Present) != 2 || p.Count(Importable) != 0 {
+		t.Errorf("once more: %+v", p)
+	}
+}
+
+func TestWhatIsNotImported(t *testing.T) {
+	w := newWorld(t)
+	cases := map[string]struct {
+		change func(*volume.Record)
+		words  string
+	}{
+		"kept":     {func(r *volume.Record) { r.Retained = true }, "onDelete: retain"},
+		"unfilled": {func(r *volume.Record) { r.Source = "s#e#x##" }, "never filled completely"},
+		"missing":  {nil, "is not there"},
+		"file":     {nil, "no directory"},
+		"other":    {nil, "another PersistentVolume of this name"},
+		"shared":   {nil, "PersistentVolume in-tree has the directory"},
+		"Odd_Name": {nil, "no PersistentVolume can have this name"},
+	}
+	for name, test := range cases {
+		if test.change == nil {
+			test.change = func(*volume.Record) {}
+		}
+		w.recorded(name, "shop/"+name, test.change)
+		switch name {
+		case "missing":
+		case "file":
+			w.file("dir-file", "x")
+		default:
+			w.mkdir("dir-" + name)
+		}
+	}
+	w.s.Add(&v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "other"}},
+		&v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "in-tree"}, Spec: v1.PersistentVolumeSpec{PersistentVolumeSource: v1.PersistentVolumeSource{
+			NFS: &v1.NFSVolumeSource{Server: "server", Path: "/exports/k8s/dir-shared/"}}}})
+	w.file(".nfs-csi/volumes/torn.json", `{"version":1`)
+	w.file(".nfs-csi/volumes/moved.json", `{"version":1,"name":"x","directory":"x","capacityBytes":1,"onDelete":"delete","created":"2026-11-20T00:00:00Z"}`)
+	w.file(".nfs-csi/volumes/notes.txt", "")
+	p := w.plan()
+	if len(p.Volumes) != len(cases) {
+		t.Errorf("%d volumes, want %d", len(p.Volumes), len(cases))
+	}
+	for name, test := range cases {
+		if v := p.of(name); v.State != Refused || !strings.Contains(v.Reason, test.words) {
+			t.Errorf("%s is %s: %q does not say %q", name, v.State, v.Reason, test.words)
+		}
+	}
+	if err := w.Apply(t.Context(), p); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who gets a volume when its claim's name is taken, or wanted twice, or no name.
+func TestClaimsOfVolumes(t *testing.T) {
+	w := newWorld(t)
+	w.s.Add(&v1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "taken"}, Spec: v1.PersistentVolumeClaimSpec{VolumeName: "new"}},
+		&v1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "waits"}})
+	cases := map[string]struct{ claim, want, words string }{
+		"a": {"shop/taken", "", "has volume new by now"},
+		"b": {"shop/waits", "shop/waits", "the claim that is there gets it"},
+		"c": {"shop/twice", "", "2 volumes were made for claim shop/twice"},
+		"d": {"shop/twice", "", "2 volumes were made for claim shop/twice"},
+		"e": {"shop/free", "shop/free", "a claim of this name gets it"},
+		"f": {"", "", "its claim is not known"},
+		"g": {"../x/y", "", "its claim is not known"},
+	}
+	for name, test := range cases {
+		w.recorded(name, test.claim)
+		w.mkdir("dir-" + name)
+	}
+	p := w.plan()
+	for name, test := range cases {
+		if v := p.of(name); v.State != Importable || v.Claim != test.want || !strings.Contains(v.Reason, test.words) {
+			t.Errorf("%s: claim %q, %q; want %q, %q", name, v.Claim, v.Reason, test.want, test.words)
+		}
+	}
+	if err := w.Apply(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if pv, err := w.Client.CoreV1().PersistentVolumes().Get(t.Context(), "f", metav1.GetOptions{}); err != nil || pv.Spec.ClaimRef != nil {
+		t.Errorf("%v, %v", pv, err)
+	}
+}
+
+// Directories that nfs-subdir-external-provisioner left behind, in a cluster that has their namespaces and in one that has not.
+func TestDirectoriesWithoutARecord(t *testing.T) {
+	const uid = "pvc-0f3c6c1e-0d1a-4c53-a2b0-7c5bd1e5c9a1"
+	w := newWorld(t)
+	w.s.Add(&v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team-a"}}, &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team"}})
+	id := func(n string) string { return uid[:len(uid)-1] + n }
+	for _, dir := range []string{"shop-data-" + id("1"), "team-a-b-" + id("2"), "lost-data-" + id("3"), "archived-shop-x-" + id("4"), "notes", "shop-" + id("5") + "x"} {
+		w.mkdir(dir)
+	}
+	w.file("shop-file-"+id("6"), "")
+	w.recorded("pvc-7", "shop/seven", func(r *volume.Record) { r.Dir = volume.Dir("shop-seven-" + id("7")) })
+	w.mkdir("shop-seven-" + id("7"))
+	if p := w.plan(); len(p.Volumes) != 1 {
+		t.Errorf("unasked: %+v", p)
+	}
+	w.Directories = true
+	p := w.plan()
+	want := map[string]string{id("1"): "shop/data", id("2"): "", id("3"): "lost/data", "pvc-7": "shop/seven"}
+	if len(p.Volumes) != len(want) {
+		t.Errorf("%+v", p)
+	}
+	for name, claim := range want {
+		if v := p.of(name); v.State != Importable || v.Claim != claim || v.Recorded != (name == "pvc-7") {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+	if v := p.of(id("1")); v.Handle != "server#exports/k8s#shop-data-"+id("1")+"#"+id("1")+"#archive" || v.Capacity != "1Gi" {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	w := newWorld(t)
+	w.recorded("a", "shop/a")
+	w.mkdir("dir-a")
+	w.recorded("b", "shop/b")
+	w.mkdir("dir-b")
+	p := w.plan()
+	w.s.Break(func(method, _ string) apiserver.Fault {
+		if method == "POST" {
+			return apiserver.Before
+		}
+		return apiserver.None
+	})
+	if err := w.Apply(t.Context(), p); err == nil || !strings.Contains(err.Error(), "2 volumes failed, the first was a: writing the volume") {
+		t.Errorf("%v", err)
+	}
+	w.s.Break(nil)
+	w.Class = "none"
+	if err := w.Apply(t.Context(), p); err == nil || !strings.Contains(err.Error(), `no StorageClass "none"`) {
+		t.Errorf("%v", err)
+	}
+	w.Class = ""
+	if err := w.Apply(t.Context(), w.plan()); err != nil {
+		t.Error(err)
+	}
+	empty := newWorld(t)
+	empty.Export = memfs.New()
+	if p, err := empty.Plan(t.Context()); err != nil || len(p.Volumes) > 0 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if data, err := json.Marshal(p.Volumes[0]); err != nil || !strings.HasPrefix(string(data), `{"name":"a","state":"importable","reason":"a claim of this name gets it","directory":"dir-a","recorded":true,`) {
+		t.Errorf("%s, %v", data, err)
+	}
+}

@@ -1,0 +1,171 @@
+package importing
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/nfs-csi/nfs-csi/pkg/volume"
+)
+
+// Plan looks at the export and the cluster and changes nothing.
+func (c Config) Plan(ctx context.Context) (Plan, error) {
+	p := Plan{Export: c.Location.String()}
+	all, err := c.find(ctx)
+	if err != nil {
+		return p, err
+	}
+	k, err := c.look(ctx)
+	if err != nil {
+		return p, err
+	}
+	wanted := map[string]int{}
+	for _, f := range all {
+		v := c.describe(k, f)
+		if v.State == Importable {
+			wanted[v.Claim]++
+		}
+		p.Volumes = append(p.Volumes, v)
+	}
+	for i := range p.Volumes {
+		if v := &p.Volumes[i]; v.State == Importable {
+			c.addClaim(k, v, wanted[v.Claim])
+		}
+	}
+	slices.SortFunc(p.Volumes, func(a, b Volume) int {
+		return cmp.Or(strings.Compare(a.Claim, b.Claim), strings.Compare(a.Name, b.Name))
+	})
+	return p, nil
+}
+
+// cluster is what there is already.
+type cluster struct {
+	volumes    map[string]*v1.PersistentVolume
+	claims     map[string]*v1.PersistentVolumeClaim // by namespace/name
+	namespaces map[string]bool
+}
+
+func (c Config) look(ctx context.Context) (*cluster, error) {
+	k := &cluster{volumes: map[string]*v1.PersistentVolume{}, claims: map[string]*v1.PersistentVolumeClaim{}, namespaces: map[string]bool{}}
+	pvs, err := c.Client.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("listing the PersistentVolumes: %w", err)
+	}
+	for i, pv := range pvs.Items {
+		k.volumes[pv.Name] = &pvs.Items[i]
+	}
+	claims, err := c.Client.CoreV1().PersistentVolumeClaims("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("listing the claims: %w", err)
+	}
+	for i, claim := range claims.Items {
+		k.claims[claim.Namespace+"/"+claim.Name] = &claims.Items[i]
+	}
+	namespaces, err := c.Client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("listing the namespaces: %w", err)
+	}
+	for _, n := range namespaces.Items {
+		k.namespaces[n.Name] = true
+	}
+	return k, nil
+}
+
+func (c Config) describe(k *cluster, f found) Volume {
+	id := f.record.ID(c.Location)
+	v := Volume{Name: f.record.Name, State: Importable, Directory: string(f.record.Dir), Recorded: f.recorded, Claim: f.record.Claim,
+		OnDelete: string(f.record.Policy), Handle: id.String(), id: id, capacity: c.Capacity}
+	if f.record.CapacityBytes > 0 {
+		v.capacity = *resource.NewQuantity(f.record.CapacityBytes, resource.BinarySI)
+	}
+	v.Capacity = v.capacity.String()
+	if !f.recorded {
+		v.Claim = k.claimOf(f.record.Claim)
+	}
+	v.State, v.Reason = k.judge(c, v, f)
+	return v
+}
+
+func (k *cluster) judge(c Config, v Volume, f found) (State, string) {
+	if f.wrong != "" {
+		return Refused, f.wrong
+	}
+	if there := k.volumes[v.Name]; there != nil {
+		if there.Spec.CSI != nil && there.Spec.CSI.VolumeHandle == v.Handle {
+			return Present, ""
+		}
+		return Refused, "the cluster has another PersistentVolume of this name"
+	}
+	if problems := validation.IsDNS1123Subdomain(v.Name); len(problems) > 0 {
+		return Refused, "no PersistentVolume can have this name: " + problems[0]
+	}
+	for _, pv := range k.volumes {
+		if c.at(pv) == c.Location.Path(v.id.Dir) {
+			return Refused, fmt.Sprintf("PersistentVolume %s has the directory", pv.Name)
+		}
+	}
+	return Importable, ""
+}
+
+// at is where the directory of an NFS volume of any kind is on our server, empty if it is not there.
+func (c Config) at(pv *v1.PersistentVolume) string {
+	switch {
+	case pv.Spec.NFS != nil && strings.EqualFold(pv.Spec.NFS.Server, c.Location.Server):
+		return strings.TrimRight(pv.Spec.NFS.Path, "/")
+	case pv.Spec.CSI != nil:
+		if m, err := volume.ParseContext(pv.Spec.CSI.VolumeAttributes); err == nil && strings.EqualFold(m.Server, c.Location.Server) {
+			return m.Path
+		}
+	}
+	return ""
+}
+
+// addClaim says which claim the volume goes to, if any.
+func (c Config) addClaim(k *cluster, v *Volume, wanted int) {
+	namespace, name, ok := strings.Cut(v.Claim, "/")
+	if !ok || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
+		v.Claim, v.Reason = "", "its claim is not known: bind it by hand"
+		return
+	}
+	there := k.claims[v.Claim]
+	switch {
+	case wanted > 1:
+		v.Reason = fmt.Sprintf("%d volumes were made for claim %s: bind one by hand", wanted, v.Claim)
+		v.Claim = ""
+	case there != nil && there.Spec.VolumeName != "" && there.Spec.VolumeName != v.Name:
+		v.Reason = fmt.Sprintf("claim %s has volume %s by now: bind it by hand", v.Claim, there.Spec.VolumeName)
+		v.Claim = ""
+	case there != nil:
+		v.Reason = "the claim that is there gets it"
+	case !c.Claims:
+		v.Reason = "a claim of this name gets it"
+	case !k.namespaces[namespace]:
+		v.Reason = fmt.Sprintf("namespace %s is not there: make it for the claim to be written, or a claim of this name later", namespace)
+	default:
+		v.MakeClaim = true
+	}
+}
+
+// claimOf splits namespace-claim, where the namespaces of the cluster leave one way to.
+func (k *cluster) claimOf(name string) string {
+	var fits []string
+	for namespace := range k.namespaces {
+		if claim, ok := strings.CutPrefix(name, namespace+"-"); ok && claim != "" {
+			fits = append(fits, namespace+"/"+claim)
+		}
+	}
+	if len(fits) == 0 && strings.Count(name, "-") == 1 {
+		return strings.Replace(name, "-", "/", 1)
+	}
+	if len(fits) != 1 {
+		return ""
+	}
+	return fits[0]
+}
