@@ -141,3 +141,19 @@ func TestOneVersionOnly(t *testing.T) {
 		}
 	}
 }
+
+// TestIPv6 works on ganesha by its address of version 6, with MOUNT and the port mapper too.
+func TestIPv6(t *testing.T) {
+	g := nfsserver.StartGanesha(t)
+	for _, v := range versions {
+		f := open(t, nfs.Config{Server: "::1", Export: g.Export, Versions: []nfs.Version{v}, Network: "tcp6", Dial: g.Dial})
+		dir := "six-" + v.String()
+		err := errors.Join(f.Mkdir(t.Context(), dir, 0o755, -1, -1), f.CreateFile(t.Context(), dir+"/file", []byte("content"), 0o644))
+		if data, read := f.ReadFile(t.Context(), dir+"/file", 100); err != nil || read != nil || string(data) != "content" {
+			t.Errorf("v%v: %v, read %q, %v", v, err, data, read)
+		}
+		if err := f.RemoveAll(t.Context(), dir, nil); err != nil {
+			t.Errorf("v%v: %v", v, err)
+		}
+	}
+}
