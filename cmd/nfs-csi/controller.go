@@ -34,6 +34,7 @@ type controllerOptions struct {
 	resizer           string
 	snapshotter       string
 	capacityOwner     string
+	compareCopies     bool
 }
 
 func controllerCommand() *cobra.Command {
@@ -60,6 +61,7 @@ func (o *controllerOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.resizer, "resizer", auto, "grow and change volumes in this process: auto (change them where the API server has VolumeAttributesClasses), on (and warn where it has none) or off")
 	f.StringVar(&o.snapshotter, "snapshotter", auto, "make snapshots in this process: auto (where the cluster has VolumeSnapshots), on (and warn while it has none) or off")
 	f.StringVar(&o.capacityOwner, "storage-capacity", "", "publish CSIStorageCapacity objects that go with this Deployment, NAMESPACE/NAME (default: publish none)")
+	f.BoolVar(&o.compareCopies, "compare-copies", false, "read every file of a clone, a snapshot and a restored volume once more, with its source, and compare them before it counts as made")
 	f.BoolVar(&o.csiOnly, "csi-only", false, "serve the CSI socket and leave claims to somebody else")
 }
 
@@ -75,7 +77,7 @@ func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) (err erro
 		return err
 	}
 	manager := share.NewManager(share.Config{
-		Open: client{log: log, metrics: m, tls: o.tls}.open, Route: routeName, Locations: locations(defaults),
+		Open: client{log: log, metrics: m, tls: o.tls, compare: o.compareCopies}.open, Route: routeName, Locations: locations(defaults),
 		Classify: classify, Observe: m.operation, Log: log,
 	})
 	defer func() { err = errors.Join(err, manager.Close()) }()

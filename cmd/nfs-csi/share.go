@@ -19,6 +19,7 @@ type client struct {
 	log     *slog.Logger
 	metrics *metrics
 	tls     tlsFiles
+	compare bool                                                                 // what is copied
 	probe   func(ctx context.Context, c nfs.Config, mountOptions []string) error // the preflight's
 }
 
@@ -69,7 +70,7 @@ func (c client) config(server, export string, mountOptions []string) (nfs.Config
 func (c client) along(r route, server, export string) (nfs.Config, error) {
 	config := nfs.Config{
 		Server: server, Export: export, Versions: r.versions, Port: r.port, MountPort: r.mountPort, Network: r.network, SourcePorts: r.ports,
-		ActAsOwner: true, Log: c.log, Observe: c.metrics.nfs(server),
+		ActAsOwner: true, CompareCopies: c.compare, Log: c.log, Observe: c.metrics.nfs(server),
 	}
 	if strings.HasPrefix(r.kernel, "proto=rdma") {
 		config.Port = 0

@@ -111,6 +111,10 @@ type Config struct {
 	// there, as on an export that squashes root. Where the owner may not either, Open fails with ErrRefused.
 	ActAsOwner bool
 
+	// CompareCopies has CopyTree read every file and its copy once more, and compare them: three times the traffic, four where
+	// the server would have shared the content. What others change meanwhile is left out of it.
+	CompareCopies bool
+
 	// DialTimeout bounds one attempt to connect (default 5 s). CallTimeout is how long a connection that owes us answers
 	// may be silent before it is given up and the calls are sent again on a new one (default 10 s). Contexts always win.
 	DialTimeout, CallTimeout time.Duration

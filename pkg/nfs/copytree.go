@@ -19,7 +19,8 @@ import (
 // device nodes. to matches fs.ErrExist when it is there, and fs.ErrInvalid when it is from or below it. A directory that is
 // another file system matches syscall.EXDEV. Whatever the server cannot keep is an error.
 //
-// When it returns nil everything has been compared with what was copied and is on stable storage. After an error what was
+// When it returns nil names, sizes and attributes of everything have been compared with what was copied, with Config.CompareCopies
+// the content too, and all is on stable storage. After an error what was
 // made stays for the caller to remove. What others remove meanwhile is left out; a file that grows is copied as far as it
 // was. progress is called now and then, never at once from two goroutines, with the things and bytes copied so far; nil:
 // nobody listens.
@@ -55,7 +56,7 @@ func (f *FS) copyTree(ctx context.Context, source, target []string, progress fun
 		return err
 	}
 	began := time.Now()
-	ways, err := copytree.Run(ctx, f.client, f.cred, from, to, progress)
+	ways, err := copytree.Run(ctx, f.client, f.cred, from, to, copytree.Options{Progress: progress, Compare: f.compareCopies})
 	if err == nil {
 		f.log.Info("tree copied", "from", strings.Join(source, "/"), "to", strings.Join(target, "/"), "duration", time.Since(began),
 			"cloned", ways.Cloned, "copied", ways.Copied, "carried", ways.Carried)

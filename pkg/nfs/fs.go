@@ -28,6 +28,7 @@ type FS struct {
 	server, export string
 	observe        func(op string, d time.Duration, err error)
 	log            *slog.Logger
+	compareCopies  bool
 	background     background
 }
 

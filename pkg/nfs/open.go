@@ -71,7 +71,7 @@ func negotiate(ctx context.Context, c Config, export []string) (*FS, error) {
 }
 
 func openVersion(ctx context.Context, c Config, dialer *rpc.Dialer, v Version, export []string) (*FS, error) {
-	f := &FS{version: v, server: c.Server, export: c.Export, observe: c.Observe, log: c.Log, cred: c.Credential.rpc()}
+	f := &FS{version: v, server: c.Server, export: c.Export, observe: c.Observe, log: c.Log, compareCopies: c.CompareCopies, cred: c.Credential.rpc()}
 	o := &opening{FS: f, config: c, dialer: dialer}
 	var err error
 	switch v {

@@ -81,9 +81,14 @@ type Ways struct {
 	Carried int64 // read and written by us
 }
 
+// Options say how to copy.
+type Options struct {
+	Progress func(files, bytes int64) // called now and then, never at once from two goroutines; nil: nobody listens
+	Compare  bool                     // read each file and its copy once more, and compare them
+}
+
 // Run copies what is in from into to, an empty directory that cred has just made, and gives to the attributes of from.
-// progress is called now and then, never at once from two goroutines; nil: nobody listens.
-func Run(ctx context.Context, s Server, cred rpc.Credential, from, to Directory, progress func(files, bytes int64)) (Ways, error) {
+func Run(ctx context.Context, s Server, cred rpc.Credential, from, to Directory, o Options) (Ways, error) {
 	l, err := s.Limits(ctx)
 	if err != nil {
 		return Ways{}, err
@@ -98,7 +103,7 @@ func Run(ctx context.Context, s Server, cred rpc.Credential, from, to Directory,
 	}
 	c.noClone.Store(!l.Clone)
 	c.twins.known = map[uint64]*twin{}
-	c.progress.tell = progress
+	c.progress.tell, c.compare = o.Progress, o.Compare
 	defer c.progress.last()
 	top := &dir{name: ".", from: from.Handle, to: to.Handle, attr: from.Attr}
 	top.own = c.as(&top.attr)
@@ -122,11 +127,12 @@ const heavy = 8 << 20
 // copier copies one tree.
 type copier struct {
 	Server
-	base   rpc.Credential
-	limits file.Limits
-	fsid   file.FSID // of the tree's top; nothing else is entered
-	seed   maphash.Seed
-	cancel context.CancelCauseFunc
+	base    rpc.Credential
+	limits  file.Limits
+	fsid    file.FSID // of the tree's top; nothing else is entered
+	seed    maphash.Seed
+	cancel  context.CancelCauseFunc
+	compare bool // files with their copies
 	// acting: we cannot give away what we make, so that everything is made as its owner.
 	acting bool
 

@@ -26,7 +26,7 @@ func (s *server) run(ctx context.Context, uid uint32, progress func(files, bytes
 		return err
 	}
 	from := s.at("from")
-	ways, err := Run(ctx, s, cred, Directory{from.handle, from.attr}, Directory{to.handle, to.attr}, progress)
+	ways, err := Run(ctx, s, cred, Directory{from.handle, from.attr}, Directory{to.handle, to.attr}, Options{Progress: progress, Compare: s.compare})
 	s.ways = ways
 	return err
 }
@@ -106,6 +106,8 @@ func TestCopies(t *testing.T) {
 		"not described":    func(s *server) { s.noAttr = true },
 		"one at a time":    func(s *server) { s.limits, s.pageSize = file.Limits{Chunk: 512, Files: 1, Calls: 1}, 1 },
 		"all at once":      func(s *server) { s.limits, s.pageSize = file.Limits{Chunk: 1 << 20, Files: 50, Calls: 50}, 1000 },
+		"comparing":        func(s *server) { s.compare = true },
+		"comparing clones": func(s *server) { s.compare, s.clone = true, true },
 		"without clones":   func(s *server) { s.limits.Clone = false },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -297,6 +299,47 @@ func TestShrinks(t *testing.T) {
 				t.Errorf("%s %s: %+v", way, path, n)
 			}
 		}
+	}
+}
+
+// TestCompares: other content is found where it is asked for, unless the source is not what it was.
+func TestCompares(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		compare, clone bool
+		change         func(s *server)
+		found          bool
+	}{
+		{"not asked for", false, false, nil, false},
+		{"asked for", true, false, nil, true},
+		{"of clones", true, true, nil, true},
+		{"changed meanwhile", true, false, func(s *server) { s.at("from/small").attr.Ctime = time.Now() }, false},
+		{"removed meanwhile", true, false, func(s *server) { s.remove("from/small") }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newServer()
+			s.compare, s.clone = tt.compare, tt.clone
+			s.plant(0o755, 0, "from/", "from/small:100", "from/big:50000")
+			spoilt := false
+			s.before = func(string, file.Handle) error {
+				n := s.at("to/small")
+				if n == nil || len(n.data) != 100 || spoilt {
+					return nil
+				}
+				spoilt = true
+				n.data = bytes.Clone(n.data)
+				n.data[99]++
+				n.stable = n.data
+				if tt.change != nil {
+					tt.change(s)
+				}
+				return nil
+			}
+			err := s.run(t.Context(), 0, nil)
+			if found := errors.Is(err, errDiffers); found != tt.found || !spoilt || err != nil && !found {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 

@@ -34,7 +34,8 @@ type server struct {
 	// sharing is asked before each clone of what has the handle; what it returns is its error.
 	sharing func(from file.Handle) error
 
-	ways Ways // of the last run
+	compare bool // is asked for
+	ways    Ways // of the last run
 
 	mu             sync.Mutex
 	nodes          map[file.Handle]*node

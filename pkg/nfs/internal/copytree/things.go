@@ -56,6 +56,9 @@ func (c *copier) things(ctx context.Context, d *dir, entries []file.Entry) (agai
 	}
 	resolve(ours)
 	files := slices.DeleteFunc(slices.Clone(ours), func(t *thing) bool { return t.left || t.Attr.Type != 0 })
+	if err := c.compareAll(ctx, d, files); err != nil {
+		return nil, err
+	}
 	for _, some := range c.batches(files, 2*c.limits.Files, math.MaxInt) {
 		g.start(ctx, c.starts, func() error { return c.finish(ctx, d, some) })
 	}
@@ -270,6 +273,9 @@ func (c *copier) finish(ctx context.Context, d *dir, things []*thing) error {
 			}
 		}
 		things = slices.DeleteFunc(things, func(t *thing) bool { return t.left })
+		if err := c.compareAll(ctx, d, things); err != nil {
+			return err
+		}
 	}
 	return nil
 }
