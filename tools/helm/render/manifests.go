@@ -35,7 +35,7 @@ func manifests(c *chart.Chart) (map[string]string, error) {
 	for name, text := range rendered {
 		text = withoutHelm(text)
 		switch name {
-		case "NOTES.txt":
+		case "NOTES.txt", "helm-test.yaml": // which are Helm's to show and to run
 		case "rbac.yaml":
 			files[filepath.Join("deploy/rbac", name)] = joined(chart.Documents(text))
 		case "storageclass.yaml":

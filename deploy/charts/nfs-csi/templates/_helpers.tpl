@@ -127,3 +127,20 @@ annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
+
+{{/* How the default export is reached, as a JSON list: the mount options of the first class that uses it. */}}
+{{- define "nfs-csi.defaultMountOptions" -}}
+{{- $found := list -}}
+{{- $done := false -}}
+{{- range $class := .Values.storageClasses -}}
+{{- $own := false -}}
+{{- range $key, $value := $class.parameters -}}
+{{- if has (lower $key) (list "server" "share") }}{{ $own = true }}{{ end -}}
+{{- end -}}
+{{- if and (not $done) (not $own) (ne $class.create false) -}}
+{{- $found = $class.mountOptions | default list -}}
+{{- $done = true -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
