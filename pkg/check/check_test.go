@@ -79,7 +79,7 @@ func TestNames(t *testing.T) {
 
 	config.Lookup = func(context.Context, string, string) ([]netip.Addr, error) { return nil, nil }
 	r = Run(t.Context(), Config{NFS: config})
-	want(t, r, Fail, "address", "has no address")
+	want(t, r, Fail, "address", "no suitable address")
 }
 
 // What a server's file holds and when it was made are the server's word.

@@ -21,7 +21,7 @@ const (
 
 // reach finds the server's addresses, and connects to each.
 func (c *checker) reach(ctx context.Context) bool {
-	addresses, err := c.addresses(ctx)
+	addresses, err := nfs.Addresses(ctx, c.NFS)
 	if err != nil {
 		c.found(Line{Check: "address", Status: Fail, Text: err.Error(), Fix: "check the server's name and this machine's DNS"})
 		return false
@@ -36,32 +36,6 @@ func (c *checker) reach(ctx context.Context) bool {
 	alive := c.connect(ctx, addresses, port)
 	mapped := c.askMapper(ctx)
 	return alive || mapped
-}
-
-// addresses are those of the server that the mount options allow.
-func (c *checker) addresses(ctx context.Context) ([]netip.Addr, error) {
-	if a, err := netip.ParseAddr(c.NFS.Server); err == nil {
-		return []netip.Addr{a.Unmap()}, nil
-	}
-	network := map[string]string{"": "ip", "tcp4": "ip4", "tcp6": "ip6"}[c.NFS.Network]
-	lookup := c.NFS.Lookup
-	if lookup == nil {
-		lookup = net.DefaultResolver.LookupNetIP
-	}
-	found, err := lookup(ctx, network, c.NFS.Server)
-	if err != nil {
-		return nil, err
-	}
-	var addresses []netip.Addr
-	for _, a := range found {
-		if a = a.Unmap(); !slices.Contains(addresses, a) {
-			addresses = append(addresses, a)
-		}
-	}
-	if len(addresses) == 0 {
-		return nil, fmt.Errorf("%s has no address of the kind that the mount options want", c.NFS.Server)
-	}
-	return addresses, nil
 }
 
 // connect tries all addresses at once.

@@ -3,6 +3,7 @@ package nfs
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"syscall"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
@@ -23,6 +24,14 @@ const (
 
 // Exported is a directory that a server offers by MOUNT, and to whom; no clients: to everybody.
 type Exported = nfs3.Export
+
+// Addresses are those of the server that connections are tried to, at most 16. Config.Export is not looked at.
+func Addresses(ctx context.Context, c Config) ([]netip.Addr, error) {
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("looking for %s: %w", c.Server, err)
+	}
+	return c.dialer().Addresses(ctx)
+}
 
 // Services lists what the server's port mapper knows. Config.Export is not looked at.
 func Services(ctx context.Context, c Config) ([]Service, error) {

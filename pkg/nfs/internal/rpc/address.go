@@ -73,8 +73,8 @@ func (m *Memory) sort(addresses []netip.Addr) {
 // mostAddresses of one name are tried; a server has a few.
 const mostAddresses = 16
 
-// addresses are those of the host that the network allows, the most promising first.
-func (d *Dialer) addresses(ctx context.Context) ([]netip.Addr, error) {
+// Addresses are those of the host that the network allows, the most promising first.
+func (d *Dialer) Addresses(ctx context.Context) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(d.Host); err == nil {
 		if a = a.Unmap(); d.Network == "tcp4" && !a.Is4() || d.Network == "tcp6" && !a.Is6() {
 			return nil, fmt.Errorf("%v is no address for %s (proto=tcp means IPv4, tcp6 IPv6)", a, d.Network)

@@ -154,11 +154,11 @@ func TestAddressesByName(t *testing.T) {
 		t.Errorf("only IPv6: %v", err) // the resolver is asked for "ip6" then, which named does not know
 	}
 	d.Host = "::ffff:192.0.2.1"
-	if found, err := d.addresses(t.Context()); err == nil {
+	if found, err := d.Addresses(t.Context()); err == nil {
 		t.Errorf("IPv4 for tcp6: %v", found)
 	}
 	d.Network = "tcp4"
-	if found, err := d.addresses(t.Context()); err != nil || len(found) != 1 || found[0].String() != "192.0.2.1" {
+	if found, err := d.Addresses(t.Context()); err != nil || len(found) != 1 || found[0].String() != "192.0.2.1" {
 		t.Errorf("literal: %v, %v", found, err)
 	}
 	d.Host = "2001:db8::1"

@@ -65,7 +65,7 @@ func (d *Dialer) Connect(ctx context.Context) (net.Conn, error) {
 }
 
 func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
-	addresses, err := d.addresses(ctx)
+	addresses, err := d.Addresses(ctx)
 	if err != nil {
 		return nil, err
 	}
