@@ -21,6 +21,12 @@ test: lint unit test-nfs sanity test-chart e2e-smoke ## everything that CI runs
 build: ## the binary, bin/nfs-csi
 	$(GOBUILD) -o bin/nfs-csi ./cmd/nfs-csi
 
+kubectl-nfs: build ## kubectl's plugin, bin/kubectl-nfs: in a directory of PATH it is `kubectl nfs`
+	cp bin/nfs-csi bin/kubectl-nfs
+
+tools-doc: ## write the commands in docs/tools.md anew
+	go test ./cmd/nfs-csi -run TestToolsDoc -update
+
 image: ## the image as an OCI archive, bin/nfs-csi.tar, without a container engine
 	@mkdir -p bin
 	$$(tools/build image) -root . -version $(VERSION) -output bin/nfs-csi.tar

@@ -57,6 +57,7 @@ func checkCommand() *cobra.Command {
 	f.BoolVar(&o.strict, "strict", false, "fail on warnings, too")
 	f.IntVar(&o.calls, "calls", 50, "small calls to measure")
 	f.StringVar(&o.throughput, "throughput", "", "how much to write and to read to measure that, such as 256Mi (default: nothing)")
+	suggest(c, "output", "text", "json")
 	return c
 }
 

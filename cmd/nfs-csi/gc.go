@@ -72,6 +72,7 @@ func gcCommand() *cobra.Command {
 	f.StringArrayVar(&o.contexts, "also-context", nil, "context of another cluster that uses the export; may be repeated")
 	f.BoolVar(&o.allAsked, "all-clusters-asked", false, "no other cluster uses the export")
 	f.BoolVar(&o.yes, "yes", false, "do it")
+	suggest(c, "output", "table", "json")
 	return c
 }
 
@@ -118,7 +119,7 @@ func (o *gcOptions) run(ctx context.Context, export string, stdout, stderr io.Wr
 	if err != nil {
 		return err
 	}
-	acts, err := inventory.Plan(items, wish, cluster != nil, now)
+	acts, err := inventory.Plan(o.inNamespace(items), wish, cluster != nil, now)
 	if err != nil {
 		return err
 	}

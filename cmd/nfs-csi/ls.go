@@ -87,6 +87,14 @@ func (s *shareFlags) ask(ctx context.Context) (*needs, error) {
 	return &n, nil
 }
 
+// inNamespace keeps what belongs to claims of the namespace that the flags name, if they name one.
+func (s *shareFlags) inNamespace(items []inventory.Item) []inventory.Item {
+	return slices.DeleteFunc(items, func(i inventory.Item) bool {
+		namespace, _, _ := strings.Cut(i.Claim, "/")
+		return s.cluster.namespace != "" && namespace != s.cluster.namespace
+	})
+}
+
 // lsOptions are the flags of `nfs-csi ls`.
 type lsOptions struct {
 	shareFlags
@@ -110,6 +118,9 @@ func lsCommand() *cobra.Command {
 	f.BoolVar(&o.usage, "usage", false, "walk through everything and tell what it takes; this may take long")
 	f.StringSliceVar(&o.kinds, "kind", nil, "list these kinds only: "+joined(inventory.Kinds()))
 	f.StringSliceVar(&o.states, "state", nil, "list these states only: "+joined(inventory.States()))
+	suggest(c, "output", "table", "wide", "json")
+	suggest(c, "kind", inventory.Kinds()...)
+	suggest(c, "state", inventory.States()...)
 	return c
 }
 
@@ -199,10 +210,8 @@ func (o *lsOptions) take(ctx context.Context, m *share.Manager, l volume.Locatio
 	if err != nil {
 		return nil, err
 	}
-	items = slices.DeleteFunc(items, func(i inventory.Item) bool {
-		namespace, _, _ := strings.Cut(i.Claim, "/")
-		return len(o.kinds) > 0 && !slices.Contains(o.kinds, string(i.Kind)) || len(o.states) > 0 && !slices.Contains(o.states, string(i.State)) ||
-			o.cluster.namespace != "" && namespace != o.cluster.namespace
+	items = slices.DeleteFunc(o.inNamespace(items), func(i inventory.Item) bool {
+		return len(o.kinds) > 0 && !slices.Contains(o.kinds, string(i.Kind)) || len(o.states) > 0 && !slices.Contains(o.states, string(i.State))
 	})
 	if o.usage {
 		err = inventory.Measure(ctx, m, l, items)

@@ -67,3 +67,12 @@ func (c *clusterFlags) config() (*rest.Config, error) {
 	}
 	return ours(config), nil
 }
+
+// suggest completes a flag's value in the shell.
+func suggest[T ~string](c *cobra.Command, flag string, words ...T) {
+	texts := make([]string, len(words))
+	for i, w := range words {
+		texts[i] = string(w)
+	}
+	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(texts, cobra.ShellCompDirectiveNoFileComp)) // fails for a flag that there is not
+}
