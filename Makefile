@@ -34,8 +34,9 @@ image: ## the image as an OCI archive, bin/nfs-csi.tar, without a container engi
 sbom: build ## what the binary is built of, bin/nfs-csi.cdx.json (CycloneDX)
 	$$(tools/build sbom) -version $(VERSION) bin/nfs-csi > bin/nfs-csi.cdx.json
 
-manifests: ## render deploy/rbac, deploy/storageclass, deploy/manifests and the chart's README from the chart
+manifests: ## make deploy/rbac, deploy/storageclass, deploy/manifests, the chart's README and docs/parameters.md anew
 	$$(tools/build render)
+	go test ./test/docs -run TestParameters -update
 
 ##@ The steps of `make test`
 .PHONY: lint unit test-nfs sanity test-chart e2e-smoke manifests-check

@@ -80,8 +80,8 @@ func errNoHandle(what, handle string, err error) error {
 	return nil
 }
 
-// keyMountOptions is the key of the one secret that is read, and of a parameter of a VolumeSnapshotClass, in any case.
-const keyMountOptions = "mountOptions"
+// keyMountOptions is the key of the one secret that is read, in any case.
+const keyMountOptions = volume.ParamMountOptions
 
 // secretOptions reads the mount options of a volume whose class, where they came from, may be gone.
 func secretOptions(secrets map[string]string) ([]string, error) {

@@ -107,11 +107,11 @@ func parseSnapshotClass(parameters map[string]string, l volume.Location) (mountO
 			named.Server = value
 		case strings.EqualFold(key, volume.ParamShare):
 			named.Share = value
-		case strings.EqualFold(key, keyMountOptions):
+		case strings.EqualFold(key, volume.ParamMountOptions):
 			mountOptions = append(mountOptions, splitOptions(value)...)
 		default:
-			mistakes = append(mistakes, fmt.Errorf("%w: parameter %q of the VolumeSnapshotClass is not known; known are %s, %s and %s",
-				volume.ErrInvalid, key, volume.ParamServer, volume.ParamShare, keyMountOptions))
+			mistakes = append(mistakes, fmt.Errorf("%w: parameter %q of the VolumeSnapshotClass is not known; known are %s",
+				volume.ErrInvalid, key, strings.Join(volume.Names(volume.InSnapshotClass), ", ")))
 		}
 		mistakes = append(mistakes, checkSameShare(named, l))
 	}

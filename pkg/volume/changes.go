@@ -21,7 +21,7 @@ type Changes struct {
 func Unchanged() Changes { return Changes{UID: -1, GID: -1} }
 
 // knownChanges are the parameters that [ParseChanges] reads, in any case.
-var knownChanges = []string{ParamOnDelete, ParamArchiveRetention, ParamMountPermissions, ParamUID, ParamGID}
+var knownChanges = Names(InAttributesClass)
 
 // ParseChanges checks parameters and reports all mistakes at once, each [ErrInvalid]. Unknown parameters are mistakes.
 // No parameters are [Unchanged].

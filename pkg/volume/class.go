@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The parameters of a StorageClass. Keys are read in any case.
+// The parameters of classes, read in any case; [Parameters] says where each may be written.
 const (
 	ParamServer           = "server"
 	ParamShare            = "share"
@@ -125,8 +125,7 @@ func (p *classParser) mistake(err error) {
 	}
 }
 
-var knownParameters = []string{ParamServer, ParamShare, ParamSubDir, ParamPathPattern, ParamOnDelete, ParamArchiveOnDelete,
-	ParamMountPermissions, ParamUID, ParamGID, ParamOnExisting, ParamArchiveRetention, ParamCapacityCheck, ParamCapacityReserve}
+var knownParameters = Names(InClass)
 
 func (p *classParser) parameter(key, value string) {
 	if strings.HasPrefix(key, paramPrefix) {
