@@ -3,7 +3,7 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOBUILD := CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 GUEST   := $(CURDIR)/test/guest/run --nfsd --timeout 20m
-FUZZTIME ?= 10s
+FUZZTIME ?= 60s
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
@@ -13,7 +13,7 @@ FUZZTIME ?= 10s
 demo: ## a cluster, an NFS server, the driver and a StatefulSet that keeps its data; leaves the cluster up
 	@test/demo/demo
 
-test: lint unit test-nfs sanity test-chart e2e-smoke ## everything that CI runs
+test: lint unit fuzz-short test-nfs sanity test-chart e2e-smoke ## everything that CI runs
 	@echo "make test: all green"
 
 ##@ Build
@@ -39,7 +39,7 @@ manifests: ## make deploy/rbac, deploy/storageclass, deploy/manifests, the chart
 	go test ./test/docs -run TestParameters -update
 
 ##@ The steps of `make test`
-.PHONY: lint unit test-nfs sanity test-chart e2e-smoke manifests-check
+.PHONY: lint unit fuzz-short test-nfs sanity test-chart e2e-smoke manifests-check
 lint: ## golangci-lint with the layering rules of .golangci.yml
 	tools/lint/run
 	cd tools/lint && go test -count=1 .
@@ -48,6 +48,9 @@ lint: ## golangci-lint with the layering rules of .golangci.yml
 unit: ## what needs no server and no kernel, with the race detector for the packages
 	go test -race ./pkg/... ./cmd/...
 	go test $$(go list ./test/... | grep -v -e /test/conformance -e /test/nfsserver)
+
+fuzz-short: ## every parser and decoder of the packages for a moment, 75 s in all; `unit` runs what they found before
+	tools/fuzz --total 75 '^pkg'
 
 test-nfs: ## the NFS client on go-nfs, on nfs-ganesha and on the kernel's nfsd
 	test/nfsserver/deps
@@ -94,10 +97,8 @@ bench: ## tables of times and sizes; never fails on one
 vulncheck: ## compare the program with the Go vulnerability database; needs its server
 	tools/sbom/vulncheck
 
-fuzz: ## every parser and decoder for FUZZTIME each
-	@go list -f '{{.Dir}}' ./pkg/... | while read -r dir; do \
-	  grep -ho '^func Fuzz[A-Za-z0-9]*' "$$dir"/*_test.go 2>/dev/null | sed 's/^func //' | while read -r target; do \
-	    echo "$$dir $$target"; go test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s </dev/null || exit 1; done || exit 1; done
+fuzz: ## every parser and decoder for FUZZTIME each (FUZZ=REGEXP: only those)
+	tools/fuzz --each $(FUZZTIME) '$(FUZZ)'
 
 cluster-up: ## a Kubernetes cluster on this machine (NODES=1 or 2)
 	test/cluster/cluster up --nodes $(or $(NODES),1)
