@@ -79,7 +79,10 @@ func (d *deletion) moveTo(ctx context.Context, target volume.Dir) error {
 			made = append(made, p)
 		}
 	}
-	err := d.move(ctx, string(target))
+	moved, err := d.move(ctx, string(target))
+	if moved {
+		return d.confirmMoved(ctx, target)
+	}
 	if errors.Is(err, syscall.EXDEV) {
 		for _, p := range slices.Backward(made) {
 			if err := d.remove(ctx, string(p)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
@@ -88,6 +91,21 @@ func (d *deletion) moveTo(ctx context.Context, target volume.Dir) error {
 		}
 	}
 	return err
+}
+
+// confirmMoved moves back what has become another volume's before we moved it, see aside.
+func (d *deletion) confirmMoved(ctx context.Context, target volume.Dir) error {
+	owner, err := d.claimant(ctx)
+	if err != nil || owner == "" {
+		return err
+	}
+	back := d.giveBack(ctx, aside{at: string(target)}, owner)
+	if errors.Is(back, volume.ErrBusy) {
+		if err := d.remove(ctx, linkPath(target)); err != nil {
+			return err
+		}
+	}
+	return back
 }
 
 // finishArchive completes an archive that was interrupted: its record, if the directory was moved, and the end of its

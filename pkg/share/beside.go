@@ -14,9 +14,9 @@ import (
 )
 
 // A directory that lies on another file system of the server than the trash cannot be moved there. It is moved to a name
-// beside its own, which frees that at once just as well, and a note in the trash says where it is. The note is written
-// first, so a crash never leaves a directory that nobody knows of; and only a directory whose name has the same random
-// end as its note is ever removed, so a note cannot point at anything else, whoever wrote it.
+// beside its own, which frees that at once just as well, and a note that goes through staging to the trash says where it is. The
+// note is written first, so a crash never leaves a directory that nobody knows of; and only a directory whose name has the same
+// random end as its note is ever removed, so a note cannot point at anything else, whoever wrote it.
 
 // besidePrefix begins the name of a deleted directory that is not in the trash.
 const besidePrefix = volume.Reserved + "-trash-"
@@ -36,29 +36,30 @@ const besideGrace = time.Hour
 
 var errBeside = errors.New("a deletion has not come to moving its directory: it is waited for")
 
-// trashBeside moves the directory to a name beside its own.
-func (d *deletion) trashBeside(ctx context.Context, trash string) error {
-	random := trash[strings.LastIndexByte(trash, '-')+1:]
+// moveBeside moves the directory to a name beside its own, with a note of the given name in staging.
+func (d *deletion) moveBeside(ctx context.Context, name string) (aside, error) {
+	random := name[strings.LastIndexByte(name, '+')+1:]
 	n := besideNote{Version: besideVersion, From: d.id.Dir, Volume: d.id.Name(), Dir: volume.Dir(path.Join(path.Dir(string(d.id.Dir)), besidePrefix+random))}
 	data, err := json.MarshalIndent(n, "", "  ")
 	if err != nil {
-		return fmt.Errorf("encoding the note on directory %q: %w", d.id.Dir, err)
+		return aside{}, fmt.Errorf("encoding the note on directory %q: %w", d.id.Dir, err)
 	}
-	if _, ok := besideDir(trash, data); !ok {
-		return fmt.Errorf("%w: directory %q is on another file system of the server than its share, and its name is too long to move it: "+
+	if _, ok := besideDir("-"+random, data); !ok {
+		return aside{}, fmt.Errorf("%w: directory %q is on another file system of the server than its share, and its name is too long to move it: "+
 			"remove its content by hand, then the volume", volume.ErrUnsupported, d.id.Dir)
 	}
-	note := trash + recordSuffix
-	if err := d.fs.CreateFile(ctx, trashDir+"/"+note, append(data, '\n'), recordMode); err != nil {
-		return fmt.Errorf("writing %q: %w", trashDir+"/"+note, err)
+	note := name + recordSuffix
+	if err := d.fs.CreateFile(ctx, stagingDir+"/"+note, append(data, '\n'), recordMode); err != nil {
+		return aside{}, fmt.Errorf("writing %q: %w", stagingDir+"/"+note, err)
 	}
-	err = d.move(ctx, string(n.Dir))
-	if err == nil {
-		d.purger.add(note)
-	} else if definite(err, d.classify) {
-		err = errors.Join(err, d.remove(ctx, trashDir+"/"+note))
+	moved, err := d.move(ctx, string(n.Dir))
+	if definite(err, d.classify) || err == nil && !moved {
+		err = errors.Join(err, d.remove(ctx, stagingDir+"/"+note))
 	}
-	return err
+	if err != nil || !moved {
+		return aside{}, err
+	}
+	return aside{name: note, at: string(n.Dir)}, nil
 }
 
 // removeBeside removes what a note in the trash says, if it is one.

@@ -139,7 +139,15 @@ func (c *creation) run(ctx context.Context) error {
 	case c.seen.info != nil:
 		return c.adopt(ctx)
 	}
-	return c.makeDir(ctx)
+	var reserved error
+	err := together(
+		func() error { return c.makeDir(ctx) },
+		func() error { reserved = c.confirmReserved(ctx); return nil },
+	)
+	if err == nil {
+		err = reserved
+	}
+	return err
 }
 
 // lookAtSource reads the state of what the volume is filled from. It counts only if the volume is not complete.

@@ -197,7 +197,7 @@ func (c *creation) confirmPlace(ctx context.Context) error {
 		func() error { gone = c.stillOurs(ctx); return nil },
 	)
 	if err == nil && errors.Is(gone, volume.ErrBusy) {
-		if err := c.discard(ctx, string(c.record.Dir), c.seen.key); err != nil {
+		if err := c.retire(ctx, c.record); err != nil {
 			return err
 		}
 	}

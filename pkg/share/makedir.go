@@ -132,11 +132,20 @@ func madeAs(info fs.FileInfo, class volume.Class) bool {
 	return (class.UID == -1 || class.UID == int(uid)) && (class.GID == -1 || class.GID == int(gid))
 }
 
-// adopt takes a directory as it is, unless other volumes are in it.
+// adopt takes a directory as it is, unless other volumes are in it. It may have gone just before it was reserved, with the
+// volume or the archive that it was.
 func (c *creation) adopt(ctx context.Context) error {
 	return together(
 		func() error { return c.checkBelow(ctx) },
 		func() error { return c.notShare(ctx, c.record.Dir) },
+		func() error { return c.confirmReserved(ctx) },
+		func() error {
+			info, err := c.lstat(ctx, string(c.record.Dir))
+			if err == nil && (info == nil || !info.IsDir()) {
+				err = errChanged
+			}
+			return err
+		},
 	)
 }
 

@@ -43,7 +43,11 @@ const trashTime = "20060102T150405Z"
 
 // trashName is a name in the trash that nobody else uses, for what was called key.
 func trashName(key string, now time.Time) string {
-	return key + "-" + now.UTC().Format(trashTime) + "-" + rand.Text()
+	return trashNamed(key, now, rand.Text())
+}
+
+func trashNamed(key string, now time.Time, random string) string {
+	return key + "-" + now.UTC().Format(trashTime) + "-" + random
 }
 
 // trashedAt reads the time from a trashName; of other names nobody knows.

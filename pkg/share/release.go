@@ -52,6 +52,24 @@ func (c *creation) reservationUsed(ctx context.Context) (bool, error) {
 	return found != noRecord && !elsewhere, err
 }
 
+// confirmReserved looks whether a deletion that had not seen our record has taken the reservation, and reserves the directory
+// once more; that deletion was before us. One that does see the record gives the reservation back and comes again, see endUnmade.
+func (c *creation) confirmReserved(ctx context.Context) error {
+	var owner string
+	var found recordState
+	err := together(
+		func() (err error) { owner, err = c.reservedFor(ctx, c.record.Dir); return err },
+		func() (err error) { _, found, err = c.readRecord(ctx, c.seen.key); return err },
+	)
+	if err == nil && owner == "" {
+		owner, err = c.reserveFor(ctx, c.seen.key, c.record.Dir)
+	}
+	if err == nil && (owner != c.seen.key || found != whole) {
+		err = errChanged
+	}
+	return err
+}
+
 // stillReserved looks whether a reservation that an earlier call left is still there, now that its record is.
 func (c *creation) stillReserved(ctx context.Context) error {
 	owner, err := c.reservedFor(ctx, c.record.Dir)

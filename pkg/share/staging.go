@@ -17,6 +17,7 @@ type kind string
 const (
 	ofVolume   kind = "v"
 	ofSnapshot kind = "s"
+	ofDeleted  kind = "d" // a directory on its way to the trash, see aside
 )
 
 // What is in staging is called KIND+KEY+RANDOM: a copy on its way to its place, or with [recordSuffix] a record that
@@ -36,7 +37,7 @@ func stagedBy(name string) (k kind, key string, ok bool) {
 		return "", "", false
 	}
 	k = kind(parts[0])
-	return k, parts[1], k == ofVolume || k == ofSnapshot
+	return k, parts[1], k == ofVolume || k == ofSnapshot || k == ofDeleted
 }
 
 // clearStaging takes away what interrupted tries for one volume or snapshot have left in staging. It also ends a copy
@@ -75,13 +76,16 @@ func (s *share) unstage(ctx context.Context, info fs.FileInfo, key string) error
 
 // discard moves a tree of what has the given key into the trash. That it has gone already is fine.
 func (s *share) discard(ctx context.Context, tree, key string) error {
-	_, err := s.moveToTrash(ctx, tree, key)
+	_, err := s.discarded(ctx, tree, key)
 	return err
 }
 
-// moveToTrash is discard, and says whether it was us who found the tree there.
-func (s *share) moveToTrash(ctx context.Context, tree, key string) (moved bool, err error) {
-	name := trashName(key, s.now())
+// discarded is discard, and says whether it was us who found the tree there.
+func (s *share) discarded(ctx context.Context, tree, key string) (moved bool, err error) {
+	return s.moveToTrash(ctx, tree, trashName(key, s.now()))
+}
+
+func (s *share) moveToTrash(ctx context.Context, tree, name string) (moved bool, err error) {
 	err = s.fs.Rename(ctx, tree, trashDir+"/"+name)
 	if errors.Is(err, fs.ErrNotExist) {
 		info, looked := s.lstat(ctx, tree)
@@ -114,7 +118,7 @@ func (s *share) clearOrphans(ctx context.Context) error {
 	}
 	for _, info := range infos {
 		k, key, ok := stagedBy(info.Name())
-		if !ok {
+		if !ok || k == ofDeleted { // whose it is only a try for its volume can tell
 			continue
 		}
 		record := recordPath(key)

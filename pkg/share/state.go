@@ -21,6 +21,9 @@ type state struct {
 	above  string        // key of another volume that has a directory above, "" if none has
 }
 
+// errExpiring says that a directory is reserved for the removal of an archive.
+var errExpiring = errors.New("an archive is just being removed there")
+
 type recordState int
 
 const (
@@ -81,7 +84,7 @@ func (s *share) ownerAt(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("reading the reservation %q: %w", name, err)
 	}
 	if strings.HasPrefix(target, expiringPrefix) {
-		return "", fmt.Errorf("%w: an archive is just being removed there: %q", volume.ErrBusy, name)
+		return "", fmt.Errorf("%w: %w: %q", volume.ErrBusy, errExpiring, name)
 	}
 	key, ok := ownerIn(target)
 	if !ok {

@@ -49,7 +49,7 @@ func (d *deletion) stopPlacing(ctx context.Context, r volume.Record) error {
 		if err := d.rewrite(ctx, r); err != nil && !errors.Is(err, volume.ErrNotFound) {
 			return err
 		}
-		moved, err := d.moveToTrash(ctx, name, d.seen.key)
+		moved, err := d.discarded(ctx, name, d.seen.key)
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func (d *deletion) stopPlacing(ctx context.Context, r volume.Record) error {
 // it would say that the directory is filled.
 func (c *creation) undoFill(ctx context.Context) error {
 	if c.dropTree {
-		if err := c.discard(ctx, string(c.record.Dir), c.seen.key); err != nil {
+		if err := c.retire(ctx, c.record); err != nil {
 			return err
 		}
 	}
