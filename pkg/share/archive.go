@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strconv"
@@ -19,23 +20,57 @@ const (
 	maxArchives = 100 // names that are tried before an archive is refused
 )
 
-// archive moves the directory to the first free one of its archive names, which are beside its own where the others are
-// on another file system.
+// archive moves the directory to the first free one of its archive names, by way of staging, see aside; one that is on another
+// file system than that to a name beside its own.
 func (d *deletion) archive(ctx context.Context) error {
+	moved, err := d.moveAside(ctx)
+	switch {
+	case errors.Is(err, syscall.EXDEV):
+		return d.archiveBeside(ctx)
+	case err != nil:
+		return err
+	case moved.at == "":
+		return d.finishArchive(ctx)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), asideTimeout)
+	defer cancel()
+	return d.archiveHeld(ctx, append(d.held, moved.name), moved)
+}
+
+// archiveHeld brings what was moved aside to archive names, unless the directory's name is another volume's.
+func (d *deletion) archiveHeld(ctx context.Context, held []string, moved aside) error {
+	held, err := d.ownHeld(ctx, held, moved)
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	names, _, err := d.archiveNames(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range held {
+		if err := d.archiveTo(ctx, stagingDir+"/"+name, names); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// archiveBeside archives a directory that cannot be moved to staging.
+func (d *deletion) archiveBeside(ctx context.Context) error {
 	names, beside, err := d.archiveNames(ctx)
 	if err != nil {
 		return err
 	}
-	err = d.archiveTo(ctx, names)
+	err = d.archiveTo(ctx, string(d.id.Dir), names)
 	if errors.Is(err, syscall.EXDEV) && len(beside) > 0 {
-		return d.archiveTo(ctx, beside)
+		return d.archiveTo(ctx, string(d.id.Dir), beside)
 	}
 	return err
 }
 
-// archiveTo moves the directory to the first free name, and records that. The name is reserved meanwhile, as the
+// archiveTo moves what is at from to the first free name, and records that. The name is reserved meanwhile, as the
 // directory of a volume is, so that no volume is made there; NFS cannot rename without replacing.
-func (d *deletion) archiveTo(ctx context.Context, names []volume.Dir) error {
+func (d *deletion) archiveTo(ctx context.Context, from string, names []volume.Dir) error {
 	for _, target := range names {
 		owner, err := d.reserveFor(ctx, d.seen.key, target)
 		if err != nil {
@@ -45,72 +80,78 @@ func (d *deletion) archiveTo(ctx context.Context, names []volume.Dir) error {
 			continue
 		}
 		info, err := d.lstat(ctx, string(target))
-		if err == nil && info == nil {
-			err = d.moveTo(ctx, target)
-		}
-		if errors.Is(err, syscall.EXDEV) {
-			if undone := d.remove(ctx, linkPath(target)); undone != nil {
-				return undone
-			}
-			return err
-		}
-		if err == nil && info == nil {
-			err = d.recordArchive(ctx, target, d.seen.info)
-		}
 		if err != nil {
 			return err
 		}
-		if err := d.remove(ctx, linkPath(target)); err != nil || info == nil {
+		if info == nil {
+			return d.archiveAt(ctx, from, target)
+		}
+		if err := d.unreserve(ctx, d.seen.key, target); err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("%w: directory %q has been archived %d times: move some of them away", volume.ErrExists, d.id.Dir, len(names))
 }
 
+// archiveAt moves the directory to a name that is reserved for it. That reservation stays after an error with which the next
+// try goes on.
+func (d *deletion) archiveAt(ctx context.Context, from string, target volume.Dir) error {
+	info := d.seen.info
+	moved, err := d.moveTo(ctx, from, target)
+	if err == nil && (!moved || info == nil) { // another try has moved it, aside, here or elsewhere
+		info, err = d.lstat(ctx, string(target))
+	}
+	switch {
+	case errors.Is(err, syscall.EXDEV), errors.Is(err, volume.ErrBusy), err == nil && info == nil:
+		if undone := d.unreserve(ctx, d.seen.key, target); undone != nil {
+			return undone
+		}
+		return err
+	case err != nil:
+		return err
+	}
+	if err := d.recordArchive(ctx, target, info); err != nil {
+		return err
+	}
+	return d.unreserve(ctx, d.seen.key, target)
+}
+
 // moveTo makes what is missing above the target, and takes it back where that is on another file system.
-func (d *deletion) moveTo(ctx context.Context, target volume.Dir) error {
+func (d *deletion) moveTo(ctx context.Context, from string, target volume.Dir) (moved bool, err error) {
 	var made []volume.Dir
 	for _, p := range target.Parents() {
 		fresh, err := d.makeParent(ctx, p)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if fresh {
 			made = append(made, p)
 		}
 	}
-	moved, err := d.move(ctx, string(target))
-	if moved {
-		return d.confirmMoved(ctx, target)
-	}
-	if errors.Is(err, syscall.EXDEV) {
+	moved, err = d.move(ctx, from, string(target))
+	switch {
+	case errors.Is(err, syscall.EXDEV):
 		for _, p := range slices.Backward(made) {
-			if err := d.remove(ctx, string(p)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
-				return err
+			if _, err := d.removeEmpty(ctx, d.seen.key, p); err != nil {
+				return false, err
 			}
 		}
+	case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR):
+		err = fmt.Errorf("%w: somebody else has just taken %q: %w", volume.ErrBusy, target, err)
 	}
-	return err
+	return moved, err
 }
 
-// confirmMoved moves back what has become another volume's before we moved it, see aside.
-func (d *deletion) confirmMoved(ctx context.Context, target volume.Dir) error {
-	owner, err := d.claimant(ctx)
-	if err != nil || owner == "" {
+// finishArchive completes an archive that was interrupted: what is still aside, its record if the directory was moved, and the
+// end of its reservation. It goes through the names as archive did.
+func (d *deletion) finishArchive(ctx context.Context) error {
+	held, err := d.heldOf(ctx, d.seen.key)
+	if err == nil {
+		err = d.archiveHeld(ctx, held, aside{})
+	}
+	if err != nil {
 		return err
 	}
-	back := d.giveBack(ctx, aside{at: string(target)}, owner)
-	if errors.Is(back, volume.ErrBusy) {
-		if err := d.remove(ctx, linkPath(target)); err != nil {
-			return err
-		}
-	}
-	return back
-}
-
-// finishArchive completes an archive that was interrupted: its record, if the directory was moved, and the end of its
-// reservation. It goes through the names as archive did.
-func (d *deletion) finishArchive(ctx context.Context) error {
 	names, beside, err := d.archiveNames(ctx)
 	if err != nil {
 		return err
@@ -138,7 +179,7 @@ func (d *deletion) finishArchiveTo(ctx context.Context, names []volume.Dir) (fou
 				err = d.recordArchive(ctx, target, info)
 			}
 			if err == nil {
-				err = d.remove(ctx, linkPath(target))
+				err = d.unreserve(ctx, d.seen.key, target)
 			}
 			return true, err
 		}

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
@@ -16,18 +19,21 @@ import (
 // Whoever makes a volume reserves the directory before making it: if the name is another volume's, so is what we moved, and it
 // is moved back. What a crash leaves aside goes with the next try for the volume, and with nothing else.
 
+// asideTimeout bounds bringing a directory that is aside to where it belongs, which goes on when the caller has gone.
+const asideTimeout = 30 * time.Second
+
 // aside is a directory that was moved aside.
 type aside struct {
 	name string // in staging: the directory itself, or the note of one that is on another file system
 	at   string // where the directory is; "": nothing was moved
 }
 
-// heldOf lists what earlier tries for the volume with the given key have moved aside.
+// heldOf lists what earlier tries for the volume with the given key have moved aside: directories and reservations.
 func (s *share) heldOf(ctx context.Context, key string) ([]string, error) {
 	infos, err := s.listStaging(ctx)
 	var held []string
 	for _, info := range infos {
-		if strings.HasPrefix(info.Name(), stagingPrefix(ofDeleted, key)) {
+		if k, of, _ := stagedBy(info.Name()); of == key && (k == ofDeleted || k == ofReservation) {
 			held = append(held, info.Name())
 		}
 	}
@@ -37,23 +43,51 @@ func (s *share) heldOf(ctx context.Context, key string) ([]string, error) {
 // trash moves the directory away, which frees its name at once, and has its content removed later.
 func (d *deletion) trash(ctx context.Context) error {
 	moved, err := d.moveAside(ctx)
-	if err != nil {
+	if errors.Is(err, syscall.EXDEV) {
+		moved, err = d.moveBeside(ctx)
+	}
+	switch {
+	case err != nil:
+		return err
+	case moved.at == "":
+		return d.disposeHeld(ctx)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), asideTimeout)
+	defer cancel()
+	return d.dispose(ctx, moved)
+}
+
+// disposeHeld is for a directory that has gone. Whoever moved it aside may not have come further, so we look for that now: no
+// other volume gets the name before what had it is in the trash.
+func (d *deletion) disposeHeld(ctx context.Context) (err error) {
+	if d.held, err = d.heldOf(ctx, d.seen.key); err != nil {
 		return err
 	}
-	return d.dispose(ctx, moved)
+	return d.dispose(ctx, aside{})
 }
 
 // moveAside moves the directory to a name that no other try has.
 func (d *deletion) moveAside(ctx context.Context) (aside, error) {
 	name := stagingName(ofDeleted, d.seen.key)
-	moved, err := d.move(ctx, stagingDir+"/"+name)
-	switch {
-	case errors.Is(err, syscall.EXDEV):
-		return d.moveBeside(ctx, name)
-	case err != nil || !moved:
+	moved, err := d.move(ctx, string(d.id.Dir), stagingDir+"/"+name)
+	if err != nil || !moved {
 		return aside{}, err
 	}
 	return aside{name: name, at: stagingDir + "/" + name}, nil
+}
+
+// returnHeld is for a directory that is another volume's by now. What is still aside is that one's, moved there by a try that
+// has not come further.
+func (d *deletion) returnHeld(ctx context.Context) error {
+	if !slices.ContainsFunc(d.held, d.holdsDir) {
+		return nil
+	}
+	return d.disposeHeld(ctx)
+}
+
+// holdsDir says whether a name in staging is that of a directory of the volume, or of a note on one.
+func (d *deletion) holdsDir(name string) bool {
+	return strings.HasPrefix(name, stagingPrefix(ofDeleted, d.seen.key))
 }
 
 // dispose brings what was moved aside, just now and by earlier tries, to the trash, unless the directory's name is
@@ -63,18 +97,9 @@ func (d *deletion) dispose(ctx context.Context, moved aside) error {
 	if moved.at != "" {
 		held = append(held, moved.name)
 	}
-	if len(held) == 0 {
-		return nil
-	}
-	if err := d.layout.ensure(ctx, d.fs); err != nil {
-		return err
-	}
-	owner, err := d.claimant(ctx)
+	held, err := d.ownHeld(ctx, held, moved)
 	if err != nil {
 		return err
-	}
-	if owner != "" {
-		return d.giveBack(ctx, moved, owner)
 	}
 	for _, name := range held {
 		if _, err := d.moveToTrash(ctx, stagingDir+"/"+name, trashNamed(d.seen.key, d.now(), name[strings.LastIndexByte(name, '+')+1:])); err != nil {
@@ -82,6 +107,22 @@ func (d *deletion) dispose(ctx context.Context, moved aside) error {
 		}
 	}
 	return nil
+}
+
+// ownHeld chooses the directories and notes from what is aside. If they are another volume's they are moved back.
+func (d *deletion) ownHeld(ctx context.Context, held []string, moved aside) ([]string, error) {
+	held = slices.DeleteFunc(slices.Clone(held), func(name string) bool { return !d.holdsDir(name) })
+	if len(held) == 0 {
+		return nil, nil
+	}
+	if err := d.layout.ensure(ctx, d.fs); err != nil {
+		return nil, err
+	}
+	owner, err := d.claimant(ctx)
+	if err == nil && owner != "" {
+		return nil, d.giveBack(ctx, moved, held[0], owner)
+	}
+	return held, err
 }
 
 // claimant is the key of another volume that the directory is reserved for now, "" if it is not.
@@ -94,12 +135,24 @@ func (d *deletion) claimant(ctx context.Context) (string, error) {
 }
 
 // giveBack moves a directory back that has become another volume's before we moved it.
-func (d *deletion) giveBack(ctx context.Context, moved aside, owner string) error {
+func (d *deletion) giveBack(ctx context.Context, moved aside, held, owner string) error {
 	if moved.at == "" {
-		return fmt.Errorf("%w: %q is what was the directory %q of volume %q, or that of volume %q: move it where it belongs",
-			volume.ErrInvalid, stagingDir+"/"+d.held[0], d.id.Dir, d.id.Name(), owner)
+		still, err := d.lstat(ctx, stagingDir+"/"+held)
+		if err != nil || still == nil { // in the trash by now, and was our volume's
+			return err
+		}
+		info, err := d.lstat(ctx, string(d.id.Dir))
+		if err != nil {
+			return err
+		}
+		if info != nil || strings.HasSuffix(held, recordSuffix) {
+			return fmt.Errorf("%w: %q is, or says where is, what has been moved away from %q, the directory of volume %q: move it where it belongs",
+				volume.ErrInvalid, stagingDir+"/"+held, d.id.Dir, owner)
+		}
+		moved = aside{name: held, at: stagingDir + "/" + held}
 	}
-	if err := d.fs.Rename(ctx, moved.at, string(d.id.Dir)); err != nil {
+	err := d.fs.Rename(ctx, moved.at, string(d.id.Dir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // else another try has found it, while it still was our volume's
 		return fmt.Errorf("moving %q back to %q, which is the directory of volume %q by now: %w", moved.at, d.id.Dir, owner, err)
 	}
 	if name := stagingDir + "/" + moved.name; moved.name != "" && name != moved.at {
@@ -107,11 +160,18 @@ func (d *deletion) giveBack(ctx context.Context, moved aside, owner string) erro
 			return err
 		}
 	}
+	return d.passedOn(owner)
+}
+
+func (d *deletion) passedOn(owner string) error {
 	return fmt.Errorf("%w: directory %q has just become that of volume %q", volume.ErrBusy, d.id.Dir, owner)
 }
 
-// retire moves the directory of the volume with the given name and key, which its maker gives up, to the trash.
+// retire moves the directory of a volume, which its maker gives up, to the trash.
 func (s *share) retire(ctx context.Context, r volume.Record) error {
-	d := &deletion{share: s, id: r.ID(s.location), seen: state{key: volume.Key(r.Name)}}
-	return d.trash(ctx)
+	return s.deletionOf(r).trash(ctx)
+}
+
+func (s *share) deletionOf(r volume.Record) *deletion {
+	return &deletion{share: s, id: r.ID(s.location), seen: state{key: volume.Key(r.Name)}}
 }

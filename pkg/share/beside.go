@@ -36,8 +36,9 @@ const besideGrace = time.Hour
 
 var errBeside = errors.New("a deletion has not come to moving its directory: it is waited for")
 
-// moveBeside moves the directory to a name beside its own, with a note of the given name in staging.
-func (d *deletion) moveBeside(ctx context.Context, name string) (aside, error) {
+// moveBeside moves the directory to a name beside its own, with a note in staging.
+func (d *deletion) moveBeside(ctx context.Context) (aside, error) {
+	name := stagingName(ofDeleted, d.seen.key)
 	random := name[strings.LastIndexByte(name, '+')+1:]
 	n := besideNote{Version: besideVersion, From: d.id.Dir, Volume: d.id.Name(), Dir: volume.Dir(path.Join(path.Dir(string(d.id.Dir)), besidePrefix+random))}
 	data, err := json.MarshalIndent(n, "", "  ")
@@ -52,7 +53,7 @@ func (d *deletion) moveBeside(ctx context.Context, name string) (aside, error) {
 	if err := d.fs.CreateFile(ctx, stagingDir+"/"+note, append(data, '\n'), recordMode); err != nil {
 		return aside{}, fmt.Errorf("writing %q: %w", stagingDir+"/"+note, err)
 	}
-	moved, err := d.move(ctx, string(n.Dir))
+	moved, err := d.move(ctx, string(d.id.Dir), string(n.Dir))
 	if definite(err, d.classify) || err == nil && !moved {
 		err = errors.Join(err, d.remove(ctx, stagingDir+"/"+note))
 	}

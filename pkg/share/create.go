@@ -102,7 +102,7 @@ func (c *creation) lookAtOwn(ctx context.Context) (err error) {
 		c.record = c.seen.record
 	}
 	if err == nil && c.linked != "" && c.linked != c.record.Dir {
-		err = c.remove(ctx, linkPath(c.linked)) // another caller recorded another directory meanwhile
+		err = c.unreserve(ctx, c.seen.key, c.linked) // another caller recorded another directory meanwhile
 	}
 	return err
 }
@@ -139,15 +139,7 @@ func (c *creation) run(ctx context.Context) error {
 	case c.seen.info != nil:
 		return c.adopt(ctx)
 	}
-	var reserved error
-	err := together(
-		func() error { return c.makeDir(ctx) },
-		func() error { reserved = c.confirmReserved(ctx); return nil },
-	)
-	if err == nil {
-		err = reserved
-	}
-	return err
+	return c.makeReserved(ctx)
 }
 
 // lookAtSource reads the state of what the volume is filled from. It counts only if the volume is not complete.
@@ -218,15 +210,28 @@ func (c *creation) resume(ctx context.Context) error {
 		return c.nested(c.seen.above)
 	case c.seen.info == nil:
 		c.dropRecord, c.dropLink = true, true // there is nothing that they would speak of
-		return c.makeDir(ctx)
+		return c.makeReserved(ctx)
 	case !c.seen.info.IsDir():
 		return fmt.Errorf("%w: directory %q of volume %q is now %s: somebody replaced it; move it away",
 			volume.ErrExists, c.record.Dir, c.record.Name, typeName(c.seen.info))
 	case c.request.Class.Adopt:
 		c.dropRecord, c.dropLink = true, true
 		return c.adopt(ctx)
+	case c.seen.info.Mode().Perm() == parentMode:
+		return c.checkParent(ctx)
 	}
 	return nil
+}
+
+// checkParent is for a directory that looks as those do that are made above others. Another volume may have made it above its
+// own just before we came to making it, and a crash kept us from saying so.
+func (c *creation) checkParent(ctx context.Context) error {
+	owner, err := c.below(ctx, c.seen.key, c.record.Dir)
+	if err == nil && owner != "" {
+		c.dropRecord, c.dropLink = true, true
+		err = c.holdsOther(owner)
+	}
+	return err
 }
 
 // vacant refuses a directory that is somebody else's.

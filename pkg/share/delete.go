@@ -43,34 +43,87 @@ func (s *share) delete(ctx context.Context, id volume.ID) error {
 				volume.ErrInvalid, id.Name(), st.record.Dir, id.Dir)
 		}
 		if st.record.Retained {
-			return s.removeIf(ctx, st.ours(), linkPath(id.Dir))
+			return d.end(ctx)
 		}
 		if err := d.stopFilling(ctx); err != nil {
 			return err
 		}
 	}
-	if !st.others() { // else our volume is gone, and what is there now is another's
-		if err := d.clear(ctx); err != nil {
-			return err
-		}
+	if st.others() { // our volume is gone, and what is there now is another's
+		err = d.completeGone(ctx)
+	} else {
+		err = d.clear(ctx)
+	}
+	if err != nil {
+		return err
 	}
 	return d.end(ctx)
 }
 
+// completeGone completes what an earlier try has left of a deletion when the directory is another volume's by now.
+func (d *deletion) completeGone(ctx context.Context) error {
+	if d.policy.Archives() {
+		return d.finishArchive(ctx)
+	}
+	return d.returnHeld(ctx)
+}
+
 // end takes away reservation and record.
 func (d *deletion) end(ctx context.Context) error {
+	if err := d.settleHeld(ctx); err != nil {
+		return err
+	}
+	taken := ""
 	if d.seen.ours() {
-		if err := d.remove(ctx, linkPath(d.id.Dir)); err != nil {
+		var err error
+		if taken, err = d.takeLink(ctx, d.seen.key, d.id.Dir); err != nil {
 			return err
 		}
 	}
-	if d.seen.found == whole {
-		return d.forget(ctx, d.seen.record)
+	return together(
+		func() error {
+			if taken == "" {
+				return nil
+			}
+			return d.settle(ctx, taken, d.id.Dir, linkTarget(d.seen.key))
+		},
+		func() error {
+			switch {
+			case d.seen.found == whole:
+				return d.endWhole(ctx)
+			case d.seen.found == torn, d.seen.ours():
+				return d.endUnmade(ctx)
+			}
+			return nil
+		},
+	)
+}
+
+// endWhole ends the record. Where there was no directory another process may just be making the volume: it looks at record and
+// reservation after it has written them, see confirmReserved, and we look after we have removed them.
+func (d *deletion) endWhole(ctx context.Context) error {
+	if err := d.stillUnfilled(ctx); err != nil {
+		return err
 	}
-	if d.seen.found == torn || d.seen.ours() {
-		return d.endUnmade(ctx)
+	if err := d.forget(ctx, d.seen.record); err != nil || d.policy == volume.Retain || d.seen.ours() && d.seen.info != nil {
+		return err
 	}
-	return nil
+	return d.stillNothing(ctx)
+}
+
+// stillNothing looks whether somebody has made the volume's directory, or reserved it, while its deletion went on without one.
+func (d *deletion) stillNothing(ctx context.Context) error {
+	var owner string
+	var info fs.FileInfo
+	err := together(
+		func() (err error) { owner, err = d.reservedFor(ctx, d.id.Dir); return err },
+		func() (err error) { info, err = d.lstat(ctx, string(d.id.Dir)); return err },
+	)
+	appeared := owner == "" && info != nil && d.seen.record.Source == ""
+	if err == nil && (owner == d.seen.key || appeared) {
+		err = fmt.Errorf("%w: somebody is just making volume %q", volume.ErrBusy, d.id.Name())
+	}
+	return err
 }
 
 // endUnmade ends what has no whole record: a crash has left it, or another process is just making the volume. That one
@@ -83,8 +136,10 @@ func (d *deletion) endUnmade(ctx context.Context) error {
 		return err
 	case found == torn:
 		return d.remove(ctx, recordPath(d.seen.key))
-	case found == noRecord:
+	case found == noRecord && d.policy == volume.Retain:
 		return nil
+	case found == noRecord:
+		return d.stillNothing(ctx)
 	}
 	if d.seen.ours() {
 		if _, err := d.reserveFor(ctx, d.seen.key, d.id.Dir); err != nil {
@@ -104,7 +159,7 @@ func (d *deletion) clear(ctx context.Context) error {
 		return d.finishArchive(ctx)
 	case info == nil:
 		d.purger.wake() // an earlier try may have moved it to the trash without knowing
-		return d.dispose(ctx, aside{})
+		return d.disposeHeld(ctx)
 	case !info.IsDir():
 		return fmt.Errorf("%w: %q of volume %q is %s and not a directory: somebody replaced it; move it away",
 			volume.ErrInvalid, d.id.Dir, d.id.Name(), typeName(info))
@@ -139,23 +194,30 @@ func (d *deletion) checkAlone(ctx context.Context) error {
 	return err
 }
 
-// move renames the directory. That it is gone is fine: an earlier request whose reply was lost has done it.
-func (d *deletion) move(ctx context.Context, target string) (moved bool, err error) {
-	err = d.fs.Rename(ctx, string(d.id.Dir), target)
+// move renames the directory, which may be aside. That it is gone is fine: an earlier request whose reply was lost has done it.
+func (d *deletion) move(ctx context.Context, from, target string) (moved bool, err error) {
+	err = d.fs.Rename(ctx, from, target)
 	if errors.Is(err, fs.ErrNotExist) {
-		info, looked := d.lstat(ctx, string(d.id.Dir))
+		info, looked := d.lstat(ctx, from)
 		if looked != nil || info == nil {
 			return false, looked
 		}
+		owner, asked := d.claimant(ctx)
+		if asked != nil {
+			return false, asked
+		}
+		if owner != "" {
+			return false, d.passedOn(owner)
+		}
 		d.layout.forget() // it is the target's parent that is missing
-		return false, fmt.Errorf("%w: moving directory %q to %q: %w", volume.ErrUnavailable, d.id.Dir, target, err)
+		return false, fmt.Errorf("%w: moving directory %q to %q: %w", volume.ErrUnavailable, from, target, err)
 	}
 	if errors.Is(err, syscall.EXDEV) {
 		return false, fmt.Errorf("%w: directory %q is on another file system of the server than %q, so it cannot be moved there: "+
 			"remove its content by hand, then the volume: %w", volume.ErrUnsupported, d.id.Dir, target, err)
 	}
 	if err != nil {
-		return false, fmt.Errorf("moving directory %q to %q: %w", d.id.Dir, target, err)
+		return false, fmt.Errorf("moving directory %q to %q: %w", from, target, err)
 	}
 	return true, nil
 }

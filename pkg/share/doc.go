@@ -13,6 +13,9 @@
 // volumes never get one directory, whoever crashes and wherever. What an interrupted call left behind is understood
 // and completed by the next call for the same volume.
 //
+// A deletion moves the directory and the reservation to staging first, and looks whose they are by then, since another process
+// may have ended the same deletion and made another volume there: see aside and unreserve.
+//
 // A copy (a clone, a snapshot, what is restored from one) is made under a name in staging that no other try has, after its
 // record and before it is moved into place in one step; of a volume the record names the whole copy before that step. So
 // what has no record is nobody's, what another process moves away is never taken for whole, and nothing is reported that is

@@ -78,7 +78,7 @@ func (s *share) expire(ctx context.Context, r archiveRecord) (gone bool, err err
 		return false, err // with the reservation: whatever failed will be tried again
 	case why != "":
 		s.log.Warn("an archive is not removed although it is due", "location", s.location.String(), "directory", string(r.Dir), "volume", r.Volume, "why", why)
-		return false, s.unreserveExpiring(ctx, r.Dir)
+		return false, s.unreserveExpiring(ctx, r)
 	}
 	if err := s.trashArchive(ctx, r, info); err != nil {
 		return false, err
@@ -86,31 +86,24 @@ func (s *share) expire(ctx context.Context, r archiveRecord) (gone bool, err err
 	if info != nil {
 		s.log.Info("removing an archive that is due", "location", s.location.String(), "directory", string(r.Dir), "volume", r.Volume, "archived", r.Archived)
 	}
-	if err := s.unreserveExpiring(ctx, r.Dir); err != nil {
+	if err := s.unreserveExpiring(ctx, r); err != nil {
 		return false, err
 	}
 	return true, s.remove(ctx, archivePath(r.Dir))
 }
 
 // trashArchive moves what is there of an archive, and what an interrupted sweep has moved aside.
-func (s *share) trashArchive(ctx context.Context, r archiveRecord, info fs.FileInfo) (err error) {
+func (s *share) trashArchive(ctx context.Context, r archiveRecord, info fs.FileInfo) error {
 	d := &deletion{share: s, id: volume.ID{Location: s.location, Dir: r.Dir, UUID: r.Volume}, seen: state{key: volume.Key(r.Volume), info: info}}
-	if d.held, err = s.heldOf(ctx, d.seen.key); err != nil {
-		return err
-	}
 	if info == nil {
-		return d.dispose(ctx, aside{})
+		return d.disposeHeld(ctx)
 	}
 	return d.trash(ctx)
 }
 
-// unreserveExpiring ends our reservation, if it is not another process's by now, which has gone on with the same archive,
-// or a volume's.
-func (s *share) unreserveExpiring(ctx context.Context, dir volume.Dir) error {
-	if _, err := s.reservedFor(ctx, dir); !errors.Is(err, errExpiring) {
-		return err
-	}
-	return s.remove(ctx, linkPath(dir))
+// unreserveExpiring ends our reservation, if another process has not done so and gone on.
+func (s *share) unreserveExpiring(ctx context.Context, r archiveRecord) error {
+	return s.unreserveFrom(ctx, volume.Key(r.Volume), r.Dir, expiringTarget(r.Dir))
 }
 
 // reserveExpiring reserves the directory of an archive that is due, or answers the key of the volume that has it.

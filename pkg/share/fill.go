@@ -73,6 +73,9 @@ func (c *creation) copyDir(ctx context.Context) error {
 	if err := c.checkSource(); err != nil {
 		return err
 	}
+	if err := c.deletionOf(c.record).disposeHeld(ctx); err != nil {
+		return err
+	}
 	t := transfer{share: c.share, kind: ofVolume, key: c.seen.key, from: c.origin.path, packed: c.origin.tarball.info != nil, wanted: c.wanted, progress: c.progress}
 	staged, err := t.run(ctx)
 	if err != nil {

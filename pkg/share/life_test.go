@@ -229,6 +229,7 @@ func TestPolicyOutlivesCrashes(t *testing.T) {
 		if err != nil && len(w.list(volume.Reserved+"/volumes")) > 0 {
 			w.must(w.clean(deletes(v.ID)))
 		}
+		w.tidied()
 		w.holds(nil, "a/", "a/file=x")
 	})
 }
@@ -283,6 +284,7 @@ func (l *life) through(step, check func()) {
 	l.restart()
 	for range 60 {
 		step()
+		l.tidied()
 		check()
 	}
 	l.must(l.process.Close())

@@ -15,6 +15,46 @@ import (
 // undoTimeout bounds taking back what a failed creation made; it runs even when the caller has gone.
 const undoTimeout = 10 * time.Second
 
+// confirmedFor is how long after looking at record and reservation the directory may come without another look. A deletion that
+// gets in between needs several round trips.
+const confirmedFor = 5 * time.Second
+
+// makeReserved makes the volume's directory, and looks at the same time whether another process is just deleting the volume.
+func (c *creation) makeReserved(ctx context.Context) error {
+	if len(c.record.Dir.Parents()) > 0 {
+		return c.makeNested(ctx)
+	}
+	began := time.Now()
+	var reserved error
+	err := together(
+		func() error { return c.makeDir(ctx) },
+		func() error { reserved = c.confirmReserved(ctx); return nil },
+	)
+	if err == nil && reserved == nil && time.Since(began) > confirmedFor {
+		reserved = c.confirmReserved(ctx)
+	}
+	if err == nil {
+		err = reserved
+	}
+	return err
+}
+
+// makeNested looks afterwards, at the same time as for a volume above, see checkAbove.
+func (c *creation) makeNested(ctx context.Context) error {
+	if err := c.makeDir(ctx); err != nil {
+		return err
+	}
+	var reserved error
+	err := together(
+		func() error { return c.checkAbove(ctx) },
+		func() error { reserved = c.confirmReserved(ctx); return nil },
+	)
+	if err == nil {
+		err = reserved
+	}
+	return err
+}
+
 // makeDir makes the volume's directory, and what is missing above it.
 func (c *creation) makeDir(ctx context.Context) error {
 	dir, class := c.record.Dir, c.request.Class
@@ -23,7 +63,7 @@ func (c *creation) makeDir(ctx context.Context) error {
 		switch {
 		case err == nil:
 			c.dropDir = true
-			return c.checkAbove(ctx)
+			return nil
 		case errors.Is(err, fs.ErrExist):
 			return c.madeMeanwhile(ctx)
 		case errors.Is(err, fs.ErrNotExist) && len(dir.Parents()) > 0:
@@ -60,6 +100,25 @@ func (s *share) makeParent(ctx context.Context, dir volume.Dir) (made bool, err 
 		return false, nil
 	}
 	return false, fmt.Errorf("creating directory %q: %w", dir, err)
+}
+
+// removeEmpty removes a directory that was made above another, or for the volume with the given key, if there is nothing in it.
+// Another volume may just have got it: that one reserves it and then looks whether it is still there, we remove it and then look whether it is reserved. So one of the two
+// sees the other, and what was there, which was empty, is made again.
+func (s *share) removeEmpty(ctx context.Context, key string, dir volume.Dir) (removed bool, err error) {
+	err = s.fs.Remove(ctx, string(dir))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, fs.ErrExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("removing the empty directory %q: %w", dir, err)
+	}
+	owner, err := s.reservedFor(ctx, dir)
+	if err != nil || owner == "" || owner == key {
+		return true, err
+	}
+	_, err = s.makeParent(ctx, dir)
+	return false, err
 }
 
 // checkAbove looks once more for a volume above. Whoever makes a volume there reserves its directory before making
@@ -153,10 +212,13 @@ func (c *creation) adopt(ctx context.Context) error {
 func (c *creation) checkBelow(ctx context.Context) error {
 	owner, err := c.below(ctx, c.seen.key, c.record.Dir)
 	if err == nil && owner != "" {
-		err = fmt.Errorf("%w: the directory of volume %q is below %q: give each volume a directory of its own (subDir)",
-			volume.ErrExists, owner, c.record.Dir)
+		err = c.holdsOther(owner)
 	}
 	return err
+}
+
+func (c *creation) holdsOther(owner string) error {
+	return fmt.Errorf("%w: the directory of volume %q is below %q: give each volume a directory of its own (subDir)", volume.ErrExists, owner, c.record.Dir)
 }
 
 // notShare refuses a directory that is itself a share with volumes.
@@ -187,13 +249,18 @@ func (c *creation) undo(ctx context.Context) error {
 		empty = append(empty, c.record.Dir)
 	}
 	for _, p := range slices.Backward(empty) {
-		if err := c.remove(ctx, string(p)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+		if _, err := c.removeEmpty(ctx, c.seen.key, p); err != nil {
 			return err
 		}
 	}
 	return together(
 		func() error { return c.removeIf(ctx, c.dropRecord, recordPath(c.seen.key)) },
-		func() error { return c.removeIf(ctx, c.dropLink, linkPath(c.record.Dir)) },
+		func() error {
+			if !c.dropLink {
+				return nil
+			}
+			return c.unreserve(ctx, c.seen.key, c.record.Dir)
+		},
 	)
 }
 

@@ -30,7 +30,7 @@ func (c *creation) release(ctx context.Context) error {
 	if used, err := c.reservationUsed(ctx); err != nil || used {
 		return err
 	}
-	if err := c.remove(ctx, link); err != nil {
+	if err := c.unreserve(ctx, c.seen.owner, c.record.Dir); err != nil {
 		return err
 	}
 	used, err := c.reservationUsed(ctx)
@@ -62,7 +62,9 @@ func (c *creation) confirmReserved(ctx context.Context) error {
 		func() (err error) { _, found, err = c.readRecord(ctx, c.seen.key); return err },
 	)
 	if err == nil && owner == "" {
-		owner, err = c.reserveFor(ctx, c.seen.key, c.record.Dir)
+		if owner, err = c.reserveFor(ctx, c.seen.key, c.record.Dir); err == nil {
+			_, found, err = c.readRecord(ctx, c.seen.key)
+		}
 	}
 	if err == nil && (owner != c.seen.key || found != whole) {
 		err = errChanged

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -17,7 +18,9 @@ type kind string
 const (
 	ofVolume   kind = "v"
 	ofSnapshot kind = "s"
-	ofDeleted  kind = "d" // a directory on its way to the trash, see aside
+
+	ofDeleted     kind = "d" // a directory on its way to the trash, see aside
+	ofReservation kind = "l" // a reservation that is given up, see unreserve
 )
 
 // What is in staging is called KIND+KEY+RANDOM: a copy on its way to its place, or with [recordSuffix] a record that
@@ -37,7 +40,7 @@ func stagedBy(name string) (k kind, key string, ok bool) {
 		return "", "", false
 	}
 	k = kind(parts[0])
-	return k, parts[1], k == ofVolume || k == ofSnapshot || k == ofDeleted
+	return k, parts[1], slices.Contains([]kind{ofVolume, ofSnapshot, ofDeleted, ofReservation}, k)
 }
 
 // clearStaging takes away what interrupted tries for one volume or snapshot have left in staging. It also ends a copy
@@ -119,6 +122,12 @@ func (s *share) clearOrphans(ctx context.Context) error {
 	for _, info := range infos {
 		k, key, ok := stagedBy(info.Name())
 		if !ok || k == ofDeleted { // whose it is only a try for its volume can tell
+			continue
+		}
+		if k == ofReservation {
+			if err := s.tidyLink(ctx, info.Name(), key); err != nil {
+				return err
+			}
 			continue
 		}
 		record := recordPath(key)

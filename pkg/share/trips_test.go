@@ -60,12 +60,12 @@ func TestRoundTrips(t *testing.T) {
 			{"the same again", 1, create("b", "b", volume.Delete)},
 			{"get", 1, func() error { _, err := m.Get(t.Context(), v.ID); return err }},
 			{"list", 2, func() error { _, _, err := m.List(t.Context(), "", 0); return err }},
-			{"delete", 6, drop},
-			{"delete again", 1, drop},
+			{"delete", 7, drop},
+			{"delete again", 2, drop},
 			{"a directory below a new one", 6, create("c", "ns/c", volume.Retain)},
-			{"retain", 3, drop},
+			{"retain", 4, drop},
 			{"a directory below another", 4, create("d", "ns/d", volume.Archive)},
-			{"archive", 11, drop},
+			{"archive", 15, drop},
 		} {
 			began := time.Now()
 			if err := tt.do(); err != nil {
@@ -112,10 +112,10 @@ func TestRoundTripsOfCopies(t *testing.T) {
 				_, _, err := m.ListSnapshots(t.Context(), volume.SnapshotFilter{}, "", 0)
 				return err
 			}},
-			{"restore", 12, fill("restored", func() volume.Source { return volume.Source{Snapshot: &x.ID} })},
-			{"clone", 12, clone},
+			{"restore", 13, fill("restored", func() volume.Source { return volume.Source{Snapshot: &x.ID} })},
+			{"clone", 13, clone},
 			{"the same clone again", 2, clone},
-			{"delete a clone", 8, func() error { return m.Delete(t.Context(), v.ID, nil) }},
+			{"delete a clone", 9, func() error { return m.Delete(t.Context(), v.ID, nil) }},
 			{"delete a snapshot", 5, func() error { return m.DeleteSnapshot(t.Context(), x.ID, nil) }},
 			{"expand", 5, func() error { _, err := m.Expand(t.Context(), source.ID, 2<<20, 0, nil); return err }},
 			{"expand again", 1, func() error { _, err := m.Expand(t.Context(), source.ID, 2<<20, 0, nil); return err }},

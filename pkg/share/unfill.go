@@ -63,6 +63,20 @@ func (d *deletion) stopPlacing(ctx context.Context, r volume.Record) error {
 	return err
 }
 
+// stillUnfilled looks once more whether a volume that has no directory is still not being filled, now that its reservation is taken. Another
+// process that fills it names its copy in the record and then looks for the reservation, see confirmRewrite; so one of the two
+// sees the other.
+func (d *deletion) stillUnfilled(ctx context.Context) error {
+	if d.seen.record.Source == "" || d.seen.info != nil {
+		return nil
+	}
+	r, found, err := d.readRecord(ctx, d.seen.key)
+	if err == nil && found == whole && r.Copy != "" && r.Copy != d.seen.record.Copy {
+		err = fmt.Errorf("%w: somebody is just making volume %q", volume.ErrBusy, d.id.Name())
+	}
+	return err
+}
+
 // undoFill takes back what a volume with a source has come to. The record goes first: without the copy that it names
 // it would say that the directory is filled.
 func (c *creation) undoFill(ctx context.Context) error {

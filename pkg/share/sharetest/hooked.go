@@ -12,6 +12,7 @@ import (
 type Call struct {
 	Op    string
 	Names [2]string
+	Err   error // what the FS has answered, for After
 }
 
 // Hooked is an FS that asks before and tells after each call, so that tests can watch it, slow it down, or let it
@@ -24,13 +25,14 @@ type Hooked struct {
 }
 
 func (h *Hooked) call(ctx context.Context, op, first, second string, do func() error) error {
-	c := Call{op, [2]string{first, second}}
+	c := Call{Op: op, Names: [2]string{first, second}}
 	if h.Before != nil {
 		if err := h.Before(ctx, c); err != nil {
 			return err
 		}
 	}
 	err := do()
+	c.Err = err
 	if h.After != nil {
 		if lost := h.After(ctx, c); lost != nil {
 			return lost
