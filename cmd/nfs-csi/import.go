@@ -37,6 +37,7 @@ type importOptions struct {
 	class         string
 	claims        bool
 	directories   bool
+	only          []string
 	capacity      string
 	reclaimPolicy string
 	yes           bool
@@ -52,14 +53,14 @@ func importCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.cluster.kubeconfig, "kubeconfig", "", "file that says how to reach the API server (default: as kubectl finds one, or the pod's)")
-	f.StringVar(&o.cluster.context, "context", "", "context of the kubeconfig to use")
+	o.cluster.addWay(f)
 	o.export.add(f)
 	o.output.add(f, "table", "json")
 	f.StringVar(&o.driverName, "driver-name", defaultDriverName, "name of the CSI driver")
 	f.StringVar(&o.class, "class", "nfs", "StorageClass of the volumes, whose mount options they get; empty: none")
 	f.BoolVar(&o.claims, "claims", false, "write the claims too, in namespaces that are there")
 	f.BoolVar(&o.directories, "directories", false, "take directories too that have no record and are called NAMESPACE-CLAIM-pvc-UID")
+	f.StringArrayVar(&o.only, "volume", nil, "name of a volume to take, and no others; may be repeated (default: all)")
 	f.StringVar(&o.capacity, "capacity", "1Gi", "size of volumes whose size nobody knows")
 	f.StringVar(&o.reclaimPolicy, "reclaim-policy", string(v1.PersistentVolumeReclaimRetain), "of the volumes: Retain or Delete")
 	f.BoolVar(&o.yes, "yes", false, "do it, instead of showing what would be done")
@@ -123,7 +124,7 @@ func (o *importOptions) config(export string, stderr io.Writer) (config importin
 		return config, way, fmt.Errorf("making the client of the API server: %w", err)
 	}
 	return importing.Config{
-		Client: client, DriverName: o.driverName, Location: l, Class: o.class, Directories: o.directories, Claims: o.claims,
+		Client: client, DriverName: o.driverName, Location: l, Class: o.class, Only: o.only, Directories: o.directories, Claims: o.claims,
 		Capacity: capacity, ReclaimPolicy: reclaim,
 	}, way, nil
 }

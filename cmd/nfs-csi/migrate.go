@@ -58,8 +58,7 @@ func migrateCommand() *cobra.Command {
 }
 
 func (o *migrateOptions) add(f *pflag.FlagSet) {
-	f.StringVar(&o.cluster.kubeconfig, "kubeconfig", "", "file that says how to reach the API server (default: as kubectl finds one, or the pod's)")
-	f.StringVar(&o.cluster.context, "context", "", "context of the kubeconfig to use")
+	o.cluster.addWay(f)
 	f.StringVarP(&o.cluster.namespace, "namespace", "n", "nfs-csi", "namespace of the ConfigMaps with what undoing needs")
 	f.StringVar(&o.driverName, "driver-name", defaultDriverName, "name of the CSI driver that gets the volumes")
 	f.StringArrayVar(&o.from, "from", nil, "provisioner name, or CSI driver, whose volumes are moved; may be repeated (default: whoever made in-tree NFS volumes)")

@@ -46,9 +46,14 @@ type clusterFlags struct {
 }
 
 func (c *clusterFlags) add(f *pflag.FlagSet) {
+	c.addWay(f)
+	f.StringVarP(&c.namespace, "namespace", "n", "", "namespace to look at (default: all)")
+}
+
+// addWay is add for tools that look at no namespace alone.
+func (c *clusterFlags) addWay(f *pflag.FlagSet) {
 	f.StringVar(&c.kubeconfig, "kubeconfig", "", "file that says how to reach the API server (default: as kubectl finds one, or the pod's)")
 	f.StringVar(&c.context, "context", "", "context of the kubeconfig to use")
-	f.StringVarP(&c.namespace, "namespace", "n", "", "namespace to look at (default: all)")
 }
 
 var errNoKubeconfig = errors.New("no cluster is configured: name one with --kubeconfig or KUBECONFIG")

@@ -22,6 +22,7 @@ type Config struct {
 	Export        Export
 	Location      volume.Location                  // of Export, as the volumes are to name it
 	Class         string                           // of the volumes; "": none
+	Only          []string                         // names of volumes; empty: all
 	Directories   bool                             // also directories without a record that are called as a provisioner calls them
 	Claims        bool                             // write the claims too that are not there
 	Capacity      resource.Quantity                // of volumes whose size nobody knows

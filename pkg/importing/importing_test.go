@@ -222,6 +222,11 @@ func TestDirectoriesWithoutARecord(t *testing.T) {
 		t.Errorf("unasked: %+v", p)
 	}
 	w.Directories = true
+	w.Only = []string{id("1")}
+	if p := w.plan(); len(p.Volumes) != 1 || p.Volumes[0].Name != id("1") {
+		t.Errorf("one alone: %+v", p)
+	}
+	w.Only = nil
 	p := w.plan()
 	want := map[string]string{id("1"): "shop/data", id("2"): "", id("3"): "lost/data", "pvc-7": "shop/seven"}
 	if len(p.Volumes) != len(want) {

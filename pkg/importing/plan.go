@@ -28,6 +28,9 @@ func (c Config) Plan(ctx context.Context) (Plan, error) {
 	}
 	wanted := map[string]int{}
 	for _, f := range all {
+		if len(c.Only) > 0 && !slices.Contains(c.Only, f.record.Name) {
+			continue
+		}
 		v := c.describe(k, f)
 		if v.State == Importable {
 			wanted[v.Claim]++
