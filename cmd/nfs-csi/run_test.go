@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -106,5 +108,29 @@ func TestDefaultsFromTheEnvironment(t *testing.T) {
 	}
 	if l := locations(d); len(l) != 1 || l[0].String() != "old.example.com:/exports" {
 		t.Errorf("locations %v", l)
+	}
+}
+
+// Every row of the guide about environment variables is true: what is the same is the default of its flag.
+func TestEnvironmentOfNFSSubdir(t *testing.T) {
+	text, err := os.ReadFile("../../docs/migrate-from-nfs-subdir.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "<!-- environment: each row is tried by cmd/nfs-csi -->")
+	table, _, _ := strings.Cut(after, "<!-- end of environment -->")
+	rows := regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (same, as|replaced by) `--([a-z-]+)` \\|$").FindAllStringSubmatch(table, -1)
+	if len(rows) != 5 || len(rows) != strings.Count(table, "\n| `") {
+		t.Fatalf("%d rows are read", len(rows))
+	}
+	for _, r := range rows {
+		t.Setenv(r[1], "given-by-"+r[1])
+	}
+	flags := controllerCommand().Flags()
+	for _, r := range rows {
+		f := flags.Lookup(r[3])
+		if f == nil || (r[2] == "same, as") != strings.Contains(f.DefValue, "given-by-"+r[1]) {
+			t.Errorf("%s: the flag is %+v", r[0], f)
+		}
 	}
 }

@@ -2,6 +2,8 @@ package volume
 
 import (
 	"errors"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -190,6 +192,35 @@ func TestParseExport(t *testing.T) {
 	for _, text := range []string{"", "s", "s:e", "/e", ":/e", "s:/a/../b", "a b:/e"} {
 		if l, err := ParseExport(text); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%q: %v, %v", text, l, err)
+		}
+	}
+}
+
+// Every row of the guide is true.
+func TestLegacyGuide(t *testing.T) {
+	text, err := os.ReadFile("../../docs/migrate-from-nfs-subdir.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "<!-- parameters: each row is tried by pkg/volume -->")
+	table, _, _ := strings.Cut(after, "<!-- end of parameters -->")
+	rows := regexp.MustCompile("(?m)^\\| `([a-zA-Z]+): (.*)` \\| (.+) \\|$").FindAllStringSubmatch(table, -1)
+	if len(rows) < 15 || len(rows) != strings.Count(table, "\n| `") {
+		t.Fatalf("%d rows are read", len(rows))
+	}
+	claim := Claim{Namespace: "shop", Name: "data", Volume: "pvc-1", Labels: map[string]string{"tier": "db"}}
+	for _, r := range rows {
+		c, err := ParseLegacyClass(map[string]string{r[1]: r[2]})
+		got := string(c.Policy)
+		if err == nil && r[1] == ParamPathPattern {
+			var d Dir
+			d, _, err = c.Dir(claim)
+			got = string(d)
+		}
+		words, refused := strings.CutPrefix(r[3], "refused: ")
+		words = strings.Trim(words, "`")
+		if refused && (err == nil || !strings.Contains(err.Error(), words)) || !refused && (err != nil || got != words) {
+			t.Errorf("%s: got %q, %v", r[0], got, err)
 		}
 	}
 }

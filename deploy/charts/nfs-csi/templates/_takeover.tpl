@@ -4,6 +4,7 @@ cannot mean anything here are passed over and NOTES say so, and the others are r
 values begins with this. docs/migrate-from-csi-driver-nfs.md has the table, and its test tries every row.
 */}}
 {{- define "nfs-csi.takeover" -}}
+{{- include "nfs-csi.takeover.subdir" . -}}
 {{- $found := include "nfs-csi.takeover.found" . | fromJsonArray -}}
 {{- $refused := include "nfs-csi.takeover.refused" . -}}
 {{- if and $found (eq .Values.driver.name "nfs-csi.github.io") -}}

@@ -1,0 +1,47 @@
+package chart_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+const subdirGuide = root + "/docs/migrate-from-nfs-subdir.md"
+
+// subdirValues are all values of nfs-subdir-external-provisioner's chart, version 4.
+var subdirValues = strings.Fields(`
+	replicaCount strategyType image.repository image.tag image.pullPolicy imagePullSecrets
+	nfs.server nfs.path nfs.mountOptions nfs.volumeName nfs.reclaimPolicy
+	storageClass storageClass.provisionerName storageClass.defaultClass storageClass.name storageClass.allowVolumeExpansion storageClass.reclaimPolicy
+	storageClass.archiveOnDelete storageClass.onDelete storageClass.pathPattern storageClass.accessModes storageClass.volumeBindingMode storageClass.annotations
+	leaderElection.enabled rbac.create podSecurityPolicy.enabled podAnnotations podSecurityContext securityContext priorityClassName
+	serviceAccount.create serviceAccount.annotations serviceAccount.name resources nodeSelector tolerations affinity labels
+	podDisruptionBudget.enabled buildMode nameOverride fullnameOverride`)
+
+// Every row of the guide is true, and no value is without one.
+func TestValuesOfNFSSubdir(t *testing.T) {
+	var known []string
+	for _, r := range guideValues(t, subdirGuide) {
+		known = append(known, r.path)
+		base := "nfs: {server: s, share: /e}\n"
+		t.Run(r.path+": "+r.value, func(t *testing.T) { r.isTrue(t, base) })
+	}
+	for _, path := range subdirValues {
+		if !slices.Contains(known, path) {
+			t.Errorf("the guide has no row for %s", path)
+		}
+	}
+}
+
+// A file of old values is told everything at once.
+func TestWholeFileOfNFSSubdir(t *testing.T) {
+	_, err := tryRender(t, "nfs: {server: 10.0.0.1, path: /exports}\nreplicaCount: 2\nstorageClass: {name: fast, onDelete: retain}\n")
+	if err == nil {
+		t.Fatal("nothing is said")
+	}
+	for _, want := range []string{"docs/migrate-from-nfs-subdir.md", "- nfs.path: set nfs.share", "- replicaCount: set", "- storageClass.onDelete:", "name: fast"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not said in %v", want, err)
+		}
+	}
+}
