@@ -84,6 +84,12 @@ func FuzzDecode(f *testing.F) {
 		for _, read := range []func(d *xdr.Decoder){
 			func(d *xdr.Decoder) { skipWcc(d) },
 			func(d *xdr.Decoder) { postOpHandle(d); postOpAttr(d) },
+			func(d *xdr.Decoder) { decodeHandle(d); decodeServices(d) },
+			func(d *xdr.Decoder) {
+				if all := decodeExports(d); d.Err() == nil && 8*len(all) > len(b) {
+					t.Errorf("%d exports in %d bytes", len(all), len(b))
+				}
+			},
 			func(d *xdr.Decoder) { decodeServices(d) },
 			func(d *xdr.Decoder) { decodeExports(d) },
 			func(d *xdr.Decoder) {

@@ -264,7 +264,8 @@ func TestPrincipal(t *testing.T) {
 
 // FuzzResults: no reply makes the decoders panic or go on for ever.
 func FuzzResults(f *testing.F) {
-	ops := []uint32{opGetattr, opGetFH, opOpen, opReaddir, opRead, opWrite, opClose, opCreate, opSetattr, opRename}
+	ops := []uint32{opGetattr, opGetFH, opOpen, opReaddir, opRead, opWrite, opClose, opCreate, opSetattr, opRename,
+		opSeek, opClone, opGetattr, opCommit, opReadlink, opAccess}
 	f.Add((&reply{}).only(opGetattr, status.Access))
 	r := &reply{}
 	r.op(opGetattr, status.OK)
@@ -282,6 +283,12 @@ func FuzzResults(f *testing.F) {
 				func(r *results) error { _, err := r.page(); return err },
 				func(r *results) error { _, _, err := r.open(); return err },
 				func(r *results) error { _, _, err := r.data(nil); return err },
+				func(r *results) error { _, err := r.cloned(); return err },
+				func(r *results) error { _, err := r.committed(); return err },
+				func(r *results) error { _, err := r.written(100); return err },
+				func(r *results) error { _, _, err := r.wroteSome(100); return err },
+				func(r *results) error { _, _, err := r.opened(&openOwner{}); return err },
+				func(r *results) error { _, err := r.step(); return err },
 			} {
 				if r, err := parseResults(body, ops[i:]); err == nil {
 					_ = read(r) // any error is fine, a panic is not
@@ -289,5 +296,6 @@ func FuzzResults(f *testing.F) {
 			}
 		}
 		_ = sequenceStatus(body)
+		decodeChannel(xdr.NewDecoder(body))
 	})
 }
