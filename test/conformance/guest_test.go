@@ -103,7 +103,8 @@ func TestKernelCutConnections(t *testing.T) {
 	}
 }
 
-// TestKernelFaults lets everything happen to each call to the kernel's server; in a hurry, what differs most.
+// TestKernelFaults lets everything happen to a choice of the calls to the kernel's server, which TestFaults lets happen to each;
+// in a hurry, what differs most.
 func TestKernelFaults(t *testing.T) {
 	before := len(clientGoroutines())
 	defer waitForGoroutines(t, before)
@@ -113,7 +114,7 @@ func TestKernelFaults(t *testing.T) {
 		for _, tried := range trials() {
 			if !testing.Short() || slices.Contains(kernelTrials, tried.name) {
 				t.Run("v"+v.String()+"/"+tried.name, func(t *testing.T) {
-					withFaults(t, target{name: "kernel", Config: c, disk: c.Export}, tried.judge)
+					withFaults(t, target{name: "kernel", Config: c, disk: c.Export, hurry: true}, tried.judge)
 				})
 			}
 		}

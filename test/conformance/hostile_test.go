@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"testing"
 
 	"github.com/nfs-csi/nfs-csi/test/nfsserver"
 )
@@ -44,10 +43,10 @@ func inserted(word int) damage {
 // call is answered; without them the client waits until its patience ends, which some [mishaps] try.
 const mostWords = 96
 
-func damages(n int) []damage {
+func (on *target) damages(n int) []damage {
 	words := min(n/4, mostWords)
 	step := 1
-	if testing.Short() {
+	if on.hurry {
 		step = max(1, words/4)
 	}
 	var all []damage
@@ -68,10 +67,10 @@ func (f *faulty) resist(op operation) {
 	f.Helper()
 	want := f.undisturbed(op)
 	for n, size := range f.replies(op) {
-		if testing.Short() && n > fewReplies {
+		if f.target.hurry && n > fewReplies {
 			break
 		}
-		for _, d := range damages(size) {
+		for _, d := range f.target.damages(size) {
 			got := f.run(f.Context(), op, n, nfsserver.Fault{Reply: func(record []byte) ([]byte, bool) {
 				return nfsserver.Frame(d.of(record)), false
 			}})
@@ -121,7 +120,7 @@ func (f *faulty) replies(op operation) []int {
 func (f *faulty) leave(op operation) {
 	f.Helper()
 	want := f.undisturbed(op)
-	for n := 0; ; n += stride(n) {
+	for n := 0; ; n += f.target.stride(n) {
 		ctx, cancel := context.WithCancel(f.Context())
 		left := make(chan struct{})
 		got := f.runUntil(ctx, left, op, n, nfsserver.Fault{

@@ -100,6 +100,7 @@ type target struct {
 	nfs.Config
 	disk  string // the export's directory
 	slots int    // that the server grants to a session; 0 for versions without
+	hurry bool   // hit a choice of the calls, and damage a choice of the words
 }
 
 const (
@@ -121,6 +122,7 @@ func withFaults(t *testing.T, on target, judge func(f *faulty)) {
 	t.Helper()
 	p := &nfsserver.Proxy{Dial: on.Dial}
 	defer p.Close()
+	on.hurry = on.hurry || testing.Short()
 	c := on.Config
 	c.Dial, c.CallTimeout = p.Connect, patience
 	f := &faulty{T: t, target: on, proxy: p, fs: open(t, c)}
@@ -190,8 +192,8 @@ func (f *faulty) undisturbed(op operation) outcome {
 }
 
 // stride is how far the next call to be hit is, after the n-th: one, or more when in a hurry and many were hit already.
-func stride(n int) int {
-	if testing.Short() && n >= 6 {
+func (on *target) stride(n int) int {
+	if on.hurry && n >= 6 {
 		return 6
 	}
 	return 1
@@ -201,7 +203,7 @@ func stride(n int) int {
 func (f *faulty) liveThrough(op operation, m mishap) {
 	f.Helper()
 	want := f.undisturbed(op)
-	for n := 0; ; n += stride(n) {
+	for n := 0; ; n += f.target.stride(n) {
 		got := f.run(f.Context(), op, n, m.faults...)
 		switch {
 		case got.err != nil:
@@ -281,5 +283,5 @@ func (m mishap) suits(f *faulty, op operation) bool {
 	if m.exact && f.target.slots == 0 {
 		return false
 	}
-	return !testing.Short() || !m.slow || op.name == "Rename" || op.name == "Mkdir as asked"
+	return !f.target.hurry || !m.slow || op.name == "Rename" || op.name == "Mkdir as asked"
 }
