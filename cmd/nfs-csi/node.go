@@ -68,7 +68,7 @@ func (n mounts) ByServer() (map[string][]string, error) { return mount.ByServer(
 
 // Mount attaches m to target.
 func (n mounts) Mount(ctx context.Context, m volume.Mountpoint, readOnly bool, target string) error {
-	return n.Mounter.Mount(ctx, mount.Source{Server: m.Server, Path: m.Path, Options: m.Options, ReadOnly: readOnly, Root: m.Root}, target)
+	return n.Mounter.Mount(ctx, mount.Source{Server: m.Server, Path: m.Path, Options: m.Options, ReadOnly: readOnly, Root: m.Root, Literal: m.Literal}, target)
 }
 
 // node makes the CSI service.

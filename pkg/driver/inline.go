@@ -52,8 +52,8 @@ var inlineOptions = strings.Fields(`
 // forcedInline is what every inline volume is mounted with, so that no pod brings programs or devices to another's node.
 var forcedInline = []string{"nosuid", "nodev"}
 
-// Version 3 is not for inline volumes: its servers follow symbolic links in the path, and who writes a listed share can put one
-// there that leads to what is not listed.
+// Version 3 is not for inline volumes: its servers follow symbolic links in the path without a word, and who writes a listed share
+// can put one there that leads to what is not listed. With version 4 the kernel does, and says where it got to.
 const (
 	inlineVersion = "vers=4"
 	versionThree  = "3"
@@ -94,7 +94,7 @@ func (list Inline) check(m volume.Mountpoint) (volume.Mountpoint, error) {
 			forced = forcedInline
 		}
 	}
-	m.Options = slices.Concat(m.Options, forced)
+	m.Options, m.Literal = slices.Concat(m.Options, forced), true
 	return m, errors.Join(mistakes...)
 }
 

@@ -61,7 +61,7 @@ func TestInlineVolume(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := f.mounter.Mounts()["/target"]
-			if want := append(c.options, "nosuid", "nodev"); got.Path != c.path || !reflect.DeepEqual(got.Options, want) {
+			if want := append(c.options, "nosuid", "nodev"); got.Path != c.path || !got.Literal || !reflect.DeepEqual(got.Options, want) {
 				t.Errorf("mounted %+v with %q, want %s with %q", got.Path, got.Options, c.path, want)
 			}
 			if _, err := f.NodeUnpublishVolume(t.Context(), &csi.NodeUnpublishVolumeRequest{VolumeId: kubeletHandle, TargetPath: "/target"}); err != nil {

@@ -35,6 +35,8 @@ type Source struct {
 	// Root is what the directory is made once it is mounted anew; nil: left as it is. A server that does not let us fails
 	// the mount.
 	Root *volume.Root
+	// Literal refuses a Path in which a symbolic link on the server leads elsewhere. It can be told with NFSv4 only.
+	Literal bool
 }
 
 // String is the source as tables of mounts show it: server:/path, with brackets around an IPv6 address.
@@ -232,6 +234,9 @@ func (m *Mounter) attach(ctx context.Context, s Source, o options, target string
 		Operation: operationMount, Target: target, Source: s.String(), Attributes: o.attributes, Attempts: attempts, Root: s.Root, server: s.host(),
 	})
 	if err == nil {
+		err = s.arrived(target)
+	}
+	if err == nil {
 		return nil
 	}
 	var f *failure
@@ -244,6 +249,22 @@ func (m *Mounter) attach(ctx context.Context, s Source, o options, target string
 		err = fmt.Errorf("%w: %w", volume.ErrUnavailable, err)
 	}
 	return errors.Join(err, m.undo(ctx, target, made))
+}
+
+// arrived finds that a symbolic link has led the mount at target elsewhere: the kernel follows those, and shows in its table
+// where it got to.
+func (s Source) arrived(target string) error {
+	if !s.Literal {
+		return nil
+	}
+	mounts, err := mountsAt(target)
+	if err != nil || len(mounts) == 0 {
+		return errors.Join(err, fmt.Errorf("%w: %s was unmounted at once", volume.ErrBusy, target))
+	}
+	if got := mounts[len(mounts)-1].Source; got != s.String() {
+		return fmt.Errorf("%w: a symbolic link on the server leads from %s to %s: name the directory itself", volume.ErrInvalid, s, got)
+	}
+	return nil
 }
 
 // accompanied has a helper do r, and looks after the server while that takes long: the kernel would wait for minutes for one

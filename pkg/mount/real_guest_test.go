@@ -386,6 +386,33 @@ func TestUsageOfASquashedExport(t *testing.T) {
 	}
 }
 
+// Who may write an export can put links there: a source that is to be taken literally is not led by them.
+func TestMountThatIsLiteralFollowsNoLink(t *testing.T) {
+	export := given(t, "NFS_TEST_EXPORT")
+	mustMake(t, filepath.Join(export, "team"))
+	mustMake(t, filepath.Join(export, "secret"))
+	for name, to := range map[string]string{"relative": "../secret", "absolute": export + "/secret", "itself": "."} {
+		if err := os.Symlink(to, filepath.Join(export, "team", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := newMounter(t, Config{})
+	for name, good := range map[string]bool{"": true, "relative": false, "absolute": false, "itself": false} {
+		target := newTarget(t)
+		s := openExport(t, "vers=4")
+		s.Path, s.Literal = filepath.Join(s.Path, "team", name), true
+		err := m.Mount(t.Context(), s, target)
+		if good {
+			if err != nil {
+				t.Errorf("%s: %v", s, err)
+			}
+			continue
+		}
+		wantError(t, err, volume.ErrInvalid, "a symbolic link on the server leads from "+s.String())
+		mustBeUnmounted(t, target)
+	}
+}
+
 // A mount made below a shared mount point, as kubelet's directory is for the node's container, appears in all its copies.
 func TestMountPropagates(t *testing.T) {
 	shared, copied := t.TempDir(), t.TempDir()

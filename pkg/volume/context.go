@@ -26,6 +26,7 @@ type Mountpoint struct {
 	Path    string   // absolute on the server: the share, or a directory below it
 	Options []string // that the PersistentVolume carries in its attributes, besides its mountOptions
 	Root    *Root    // what Path is made once it is mounted; nil: left as it is
+	Literal bool     // Path is refused where a symbolic link in it leads elsewhere
 }
 
 // Root is what a PersistentVolume of csi-driver-nfs says of its directory, each time that it is mounted.
