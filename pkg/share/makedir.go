@@ -164,6 +164,9 @@ func (c *creation) madeMeanwhile(ctx context.Context) error {
 		return c.appeared()
 	}
 	content, err := c.fs.ReadDir(ctx, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errChanged
+	}
 	if err != nil {
 		return fmt.Errorf("listing directory %q: %w", dir, err)
 	}

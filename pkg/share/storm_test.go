@@ -271,3 +271,45 @@ func TestStormExpiry(t *testing.T) {
 		w.archives()
 	})
 }
+
+// TestStormLoad: two processes, which both believe to lead, are asked for the same and for other volumes at once, and for the end
+// of half of them.
+func TestStormLoad(t *testing.T) {
+	stormy(t, func(w *world, fly func() *process) {
+		made := make([]volume.Volume, 6)
+		ask := func(p *process, i int, own *volume.Volume) {
+			name := fmt.Sprint("pvc-", i)
+			r := request(name, []string{"", "ns/", "other/ns/"}[i%3]+name, volume.Delete, false)
+			id, err := r.ID()
+			if err == nil {
+				err = tries(p, creates(own, r))
+			}
+			if err == nil && i%2 == 1 {
+				err = tries(p, deletes(id))
+			}
+			if err != nil && !errors.Is(err, volume.ErrExists) { // somebody deletes it just now
+				w.Error(err)
+			}
+		}
+		var all []func()
+		for range 2 {
+			p := fly()
+			for i := range made {
+				all = append(all, func() { ask(p, i, new(volume.Volume)) })
+			}
+		}
+		together(all...)
+		var kept []volume.Volume
+		want := []string{"ns/", "other/", "other/ns/"}
+		for i := range made {
+			w.must(w.clean(func(p *process) error { ask(p, i, &made[i]); return nil }))
+			if i%2 == 0 {
+				kept = append(kept, made[i])
+				want = append(want, string(made[i].ID.Dir)+"/")
+			}
+		}
+		w.emptied()
+		w.tidied()
+		w.holds(kept, want...)
+	})
+}
