@@ -29,6 +29,9 @@ type GoNFS struct {
 	listener *connections
 }
 
+// quiet is done before any server runs, which reads what it writes.
+var quiet = sync.OnceFunc(func() { gonfs.Log.SetLevel(gonfs.PanicLevel) })
+
 // StartGoNFS serves a directory of its own until the test ends.
 func StartGoNFS(t testing.TB) *GoNFS {
 	t.Helper()
@@ -36,7 +39,7 @@ func StartGoNFS(t testing.TB) *GoNFS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gonfs.Log.SetLevel(gonfs.PanicLevel)
+	quiet()
 	g := &GoNFS{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, Export: "/", Dir: t.TempDir(), listener: &connections{Listener: listener}}
 	handler := helpers.NewCachingHandler(&admitAll{Handler: helpers.NewNullAuthHandler(directory(g.Dir))}, 1<<16)
 	served := make(chan struct{})

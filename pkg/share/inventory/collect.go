@@ -62,25 +62,40 @@ func Plan(items []Item, w Wish, clusterAsked bool, now time.Time) ([]Act, error)
 
 // of is what becomes of one item, "" for nothing.
 func (w Wish) of(i Item, clusterAsked bool, now time.Time) Do {
-	switch {
-	case i.Kind == Trash && w.Trash:
-		return Remove
-	case i.Kind == Archive && w.OlderThan > 0 && (i.State == Kept || i.State == Due) && now.Sub(i.Created) > w.OlderThan:
-		return Discard
-	case !w.Orphans || len(w.Directories) > 0 && !slices.Contains(w.Directories, i.Directory):
-		return ""
-	case len(w.Directories) == 0 && i.Policy == volume.Retain:
-		return "" // its policy was to be kept, so somebody must name it
-	case i.Kind == Reservation && i.State == Left && clusterAsked:
-		return Release
-	case i.State == Orphan, !clusterAsked && i.Kind == Volume && (i.State == Recorded || i.State == Missing) && now.Sub(i.Created) >= Grace,
-		!clusterAsked && i.Kind == Directory && now.Sub(i.Created) >= Grace:
-		if i.gone() {
-			return Forget
+	switch i.Kind {
+	case Trash:
+		if w.Trash {
+			return Remove
 		}
-		return Shelve
+	case Archive:
+		if w.OlderThan > 0 && (i.State == Kept || i.State == Due) && now.Sub(i.Created) > w.OlderThan {
+			return Discard
+		}
+	case Reservation:
+		if w.Orphans && clusterAsked && i.State == Left && (len(w.Directories) == 0 || w.names(i)) {
+			return Release
+		}
+	case Volume, Directory:
+		if w.Orphans && (clusterAsked && w.isOrphan(i) || !clusterAsked && w.names(i) && mayBeNamed(i, now)) {
+			if i.gone() {
+				return Forget
+			}
+			return Shelve
+		}
 	}
 	return ""
+}
+
+func (w Wish) names(i Item) bool { return slices.Contains(w.Directories, i.Directory) }
+
+// isOrphan: one whose policy was to be kept has to be named.
+func (w Wish) isOrphan(i Item) bool {
+	return i.State == Orphan && (w.names(i) || len(w.Directories) == 0 && i.Policy != volume.Retain)
+}
+
+// mayBeNamed is what a person may name where no cluster is asked: what is old enough, and nobody is working on.
+func mayBeNamed(i Item, now time.Time) bool {
+	return now.Sub(i.Created) >= Grace && (i.Kind == Directory || i.State == Recorded || i.State == Missing)
 }
 
 func (i Item) gone() bool { return i.State == Missing || i.State == Orphan && i.Note == goneToo }
