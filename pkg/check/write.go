@@ -37,13 +37,13 @@ type scratch struct {
 func (c *checker) write(ctx context.Context) {
 	s := &scratch{checker: c, dir: ScratchPrefix + rand.Text(), fs: c.fs}
 	info, err := s.inTime(ctx, s.fill)
-	if err != nil {
+	switch {
+	case errors.Is(err, nfs.ErrGrace):
+		c.found(Line{Check: "grace", Status: Warn, Text: "the server restarted and is in its grace period: until it ends files can be neither made nor removed, so that " +
+			"writing was not tried", Fix: fixOf(err)})
+	case err != nil:
 		c.found(Line{Check: "write", Status: Fail, Text: c.short(err), Fix: fixOf(err)})
-	}
-	if errors.Is(err, nfs.ErrGrace) {
-		c.found(Line{Check: "grace", Status: Warn, Text: "the server restarted and is in its grace period: files can be neither made nor removed", Fix: fixOf(err)})
-	}
-	if err == nil {
+	default:
 		who := c.fs.ActingAs().UID
 		c.found(Line{Check: "write", Status: OK, Text: fmt.Sprintf("user %d made a directory and a file, wrote and read it", who)})
 		c.found(Line{Check: "grace", Status: OK, Text: "the server is not in its grace period"})
@@ -67,8 +67,12 @@ func (s *scratch) inTime(ctx context.Context, do func(context.Context) (made, er
 	return do(ctx)
 }
 
-// fill makes the directory and a file in it. What may have been made although the server did not say so counts as made.
+// fill makes the directory and a file in it. A server in its grace period says so when something is to be removed, which must
+// come first: it would let us make the directory, and not remove it. What may have been made although the server did not say so counts as made.
 func (s *scratch) fill(ctx context.Context) (m made, err error) {
+	if err := s.fs.Remove(ctx, s.dir); errors.Is(err, nfs.ErrGrace) {
+		return m, err
+	}
 	s.made = append(s.made, s.dir)
 	if err := s.fs.Mkdir(ctx, s.dir, 0o777, -1, -1); err != nil {
 		return m, err

@@ -3,7 +3,10 @@
 package conformance
 
 import (
+	"os"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/check"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs"
@@ -62,5 +65,25 @@ func TestCheckKernelVersions(t *testing.T) {
 		c.Versions = []nfs.Version{v}
 		r := check.Run(t.Context(), check.Config{NFS: c, Timeout: checkTimeout, Calls: 5})
 		wantLines(t, r, "ok export version "+v.String(), "ok write", "ok squash no_root_squash", "ok copies does not copy by itself")
+	}
+}
+
+// TestCheckKernelGrace: a server that has just restarted is not asked to write, so that nothing is left there.
+func TestCheckKernelGrace(t *testing.T) {
+	command(t, "rpc.nfsd", "0")
+	command(t, "rpc.nfsd", "--grace-time", "90", "--lease-time", "15", "8")
+	t.Cleanup(func() {
+		if err := os.WriteFile(endGrace, []byte("Y"), 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+	c := guestExport(t, "NFS_TEST_EXPORT")
+	r := check.Run(t.Context(), check.Config{NFS: c, Timeout: 10 * time.Second, Calls: 5})
+	if !inGrace(t) {
+		t.Fatal("the grace period is over: that shows nothing")
+	}
+	wantLines(t, r, "warn grace in its grace period", "ok export")
+	if slices.ContainsFunc(r.Lines, func(l check.Line) bool { return l.Check == "write" || l.Check == "left" }) {
+		t.Errorf("it wrote: %+v", r.Lines)
 	}
 }
