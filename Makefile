@@ -61,7 +61,7 @@ sanity: ## real mounts, and csi-sanity, under a kernel with NFS
 	go test -count=1 -tags guest ./test/guest
 	go test -count=1 -tags guest -timeout 25m -exec "$(GUEST)" ./pkg/mount
 	test/sanity/run
-	test/faults/run -test.short
+	test/faults/run short
 
 test-chart: manifests-check ## the chart, the committed manifests and the packaging tools
 	for module in tools/helm tools/image tools/sbom test/images/mkimage test/chart; do (cd $$module && go test -count=1 ./...) || exit 1; done

@@ -47,9 +47,6 @@ func (n *node) ailsSomehow(name string) func(context.Context) error {
 
 // An export that is withdrawn from the node: calls say so, and all works once it is back.
 func TestExportIsWithdrawn(t *testing.T) {
-	if testing.Short() {
-		return
-	}
 	s, other, n, j := newServer(t), newServer(t), newNode(t), judge{t, "export withdrawn"}
 	n.must(s.address, s.dir("gone"), s.dir("stays"))
 	before := n.strain()
@@ -111,9 +108,6 @@ func point(t *testing.T, address string) {
 
 // The server moves to another address, and its name with it. New mounts go there; an old one is replaced at its next publish.
 func TestAddressChanges(t *testing.T) {
-	if testing.Short() {
-		return
-	}
 	old, next, n, j := newServer(t), newServer(t), newNode(t), judge{t, "address changed behind a name"}
 	named := func(ctx context.Context, name string) error { return n.publish(ctx, "nas.test", name) }
 	point(t, old.address)
@@ -142,9 +136,6 @@ func TestAddressChanges(t *testing.T) {
 
 // Every answer of the server takes 2 seconds.
 func TestServerIsSlow(t *testing.T) {
-	if testing.Short() {
-		return
-	}
 	s, other, n, j := newServer(t), newServer(t), newNode(t), judge{t, "2 s per call"}
 	n.must(s.address, s.dir("stays"), s.dir("goes"))
 	before := n.strain()
@@ -166,9 +157,6 @@ func TestServerIsSlow(t *testing.T) {
 
 // The share is full, or read-only: volumes are published and taken away all the same, and who writes is told.
 func TestNothingCanBeWritten(t *testing.T) {
-	if testing.Short() {
-		return
-	}
 	for _, c := range []struct {
 		fault, health, says string
 		begin, end          func(s *server)

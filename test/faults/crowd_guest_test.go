@@ -14,13 +14,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// crowd is how many dead volumes there are, and how many rounds of calls for others.
-func crowd() (deadVolumes, rounds int) {
-	if testing.Short() {
-		return 10, 5
-	}
-	return 50, 20
-}
+const (
+	deadVolumes = 50
+	rounds      = 20 // of calls for the volumes beside them
+)
 
 // times are how long each of many calls took, by operation.
 type times map[string][]time.Duration
@@ -32,7 +29,6 @@ func p99(all []time.Duration) time.Duration { return slices.Max(all) }
 func (n *node) beside(t *testing.T, s *server) times {
 	t.Helper()
 	all := times{}
-	_, rounds := crowd()
 	for i := range rounds {
 		name := s.dir(fmt.Sprintf("beside%d", i%3))
 		for _, step := range []struct {
@@ -51,10 +47,9 @@ func (n *node) beside(t *testing.T, s *server) times {
 	return all
 }
 
-// Fifty volumes of a dead server on a node (ten in the short form) delay no volume of another server: not while they are asked for, not while all of them
+// Fifty volumes of a dead server on a node delay no volume of another server: not while they are asked for, not while all of them
 // are unpublished at once.
 func TestFiftyDeadVolumes(t *testing.T) {
-	deadVolumes, _ := crowd()
 	dead, other, n, j := newServer(t), newServer(t), newNode(t), judge{t, fmt.Sprintf("%d dead volumes", deadVolumes)}
 	var names []string
 	for i := range deadVolumes {

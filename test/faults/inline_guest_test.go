@@ -34,9 +34,6 @@ func (n *node) inline(t *testing.T, host, subDir, options string) error {
 // A pod mounts by itself what the administrator lists, with nosuid and nodev, and nothing else: not by another name of it, not by a
 // link that lies there.
 func TestInlineVolumes(t *testing.T) {
-	if testing.Short() {
-		return
-	}
 	s := newServer(t)
 	n := newNode(t, "--inline-servers="+s.address+":"+export+"/team")
 	s.dir("team/a")

@@ -123,9 +123,6 @@ func killed(t *testing.T, n *node, s *server, what, next string) {
 
 // The process is killed while a dead server holds its calls.
 func TestNodeIsKilledBesideADeadServer(t *testing.T) {
-	if testing.Short() {
-		return
-	}
 	s, n, j := newServer(t), newNode(t), judge{t, "node's process killed before a dead server"}
 	n.must(s.address, s.dir("dirty"), s.dir("asked"))
 	s.dir("new")

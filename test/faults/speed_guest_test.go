@@ -14,9 +14,6 @@ const atOnce = 16
 
 // Without any fault: many volumes published at once, the first of a server and beside others of it.
 func TestPublishAtOnce(t *testing.T) {
-	if testing.Short() {
-		return
-	}
 	s, n, j := newServer(t), newNode(t), judge{t, "none"}
 	var names []string
 	for i := range atOnce {
