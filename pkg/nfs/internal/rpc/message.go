@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/xdr"
 )
@@ -115,10 +114,12 @@ func readMore(r io.Reader, record []byte, n int) ([]byte, error) {
 		if start < first {
 			part = min(n, first)
 		}
-		record = append(slices.Grow(record, part), make([]byte, part)...)
-		if _, err := io.ReadFull(r, record[start:]); err != nil {
+		longer := make([]byte, start+part)
+		copy(longer, record)
+		if _, err := io.ReadFull(r, longer[start:]); err != nil {
 			return nil, err
 		}
+		record = longer
 		n -= part
 	}
 	return record, nil
