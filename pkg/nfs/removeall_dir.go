@@ -22,6 +22,7 @@ type directory struct {
 	depth  int        // below the top
 	handle file.Handle
 	kind   fs.FileMode // ModeDir, or what else it turned out to be
+	id     uint64      // inode number, 0 where the server did not tell
 	worker
 
 	// Only the directory's one listing task touches these while there is one, else whoever holds walker.mu.
@@ -73,6 +74,7 @@ func (w *walker) newDirectory(parent *directory, e file.Entry) *directory {
 
 // employ chooses whom a directory is worked in as.
 func (w *walker) employ(d *directory, attr file.Attr) {
+	d.id = attr.FileID
 	d.worker = worker{cred: w.base, uid: attr.UID, gid: attr.GID, mode: attr.Mode, named: attr.OwnerNamed}
 	if w.squashed.Load() || w.base.UID != 0 {
 		d.toOwner()
@@ -147,6 +149,9 @@ func (w *walker) list(ctx context.Context, d *directory) (page file.Page, err er
 			page, err = w.client.ReadPage(ctx, cred, d.handle, d.from)
 			return err
 		})
+		if err == nil && !page.Of(&file.Attr{FileID: d.id}) {
+			return page, errElse
+		}
 		switch {
 		case status.Is(err, status.BadCookie, status.NotSame):
 			d.from = file.Cookie{}
@@ -167,6 +172,7 @@ func (w *walker) list(ctx context.Context, d *directory) (page file.Page, err er
 // What keeps a directory from being emptied besides the server's answers.
 var (
 	errOther = fmt.Errorf("it is another file system, which stays: %w", &status.Error{Version: 4, Op: "LOOKUP", Code: status.XDev})
+	errElse  = fmt.Errorf("the server lists another directory in its place: %w", &status.Error{Version: 4, Op: "READDIR", Code: status.IO})
 	errNoEnd = fmt.Errorf("the server does not list it to its end: %w", &status.Error{Version: 4, Op: "READDIR", Code: status.IO})
 )
 

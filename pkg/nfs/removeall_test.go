@@ -32,6 +32,7 @@ type grove struct {
 	readOnly bool          // nothing can be changed below the top
 	vague    int           // so many more listings are empty and not the last page, or of a place that is not known
 	noAttr   bool          // listings do not describe entries
+	astray   string        // a listing of this directory is of another one
 	pause    time.Duration // of each call
 	parent   []uint32      // uids that worked in the tree's parent
 	inFlight atomic.Int32
@@ -55,7 +56,7 @@ func (g *grove) plant(uid, mode uint32, paths ...string) {
 	}
 	for _, path := range paths {
 		name, isDir := strings.CutSuffix(path, "/")
-		n := &node{attr: file.Attr{UID: uid, GID: uid, Mode: mode}}
+		n := &node{attr: file.Attr{UID: uid, GID: uid, Mode: mode, FileID: uint64(len(g.nodes))}}
 		if isDir {
 			n.attr.Type, n.children = fs.ModeDir, map[string]bool{}
 		}
@@ -130,7 +131,10 @@ func (g *grove) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Han
 		}
 		return file.Page{}, fail("READDIR", status.BadCookie)
 	}
-	page := file.Page{EOF: true}
+	page := file.Page{EOF: true, ID: n.attr.FileID}
+	if g.astray != "" && string(dir) == g.astray {
+		page.ID++
+	}
 	names := slices.Sorted(maps.Keys(n.children))
 	for _, name := range names[min(int(from.Value), len(names)):] {
 		if len(page.Entries) == 5 {
@@ -290,6 +294,21 @@ func TestRemoveAllStaysOnFileSystem(t *testing.T) {
 	}
 	if g.nodes["t/mnt/data"] == nil {
 		t.Error("another file system was emptied")
+	}
+}
+
+// TestRemoveAllAstray: a directory that is not the one that was found keeps what is in it.
+func TestRemoveAllAstray(t *testing.T) {
+	for _, astray := range []string{"t", "t/a"} {
+		g := &grove{astray: astray}
+		g.plant(0, 0o755, "t/", "t/a/", "t/a/file", "t/b/", "t/b/file")
+		err := g.fs(0).RemoveAll(t.Context(), "t", nil)
+		if !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "another directory") || g.nodes["t/a/file"] == nil {
+			t.Errorf("%s: %v", astray, err)
+		}
+		if (g.nodes["t/b"] == nil) != (astray == "t/a") {
+			t.Errorf("%s: t/b is there: %v", astray, g.nodes["t/b"] != nil)
+		}
 	}
 }
 

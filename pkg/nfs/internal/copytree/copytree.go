@@ -221,6 +221,9 @@ func (c *copier) list(ctx context.Context, d *dir, from file.Cookie) (page file.
 		page, err = c.ReadPage(ctx, cred, d.from, from)
 		return err
 	})
+	if err == nil && !page.Of(&d.attr) {
+		err = fmt.Errorf("the server lists another directory in its place: %w", syscall.EIO)
+	}
 	return page, err
 }
 

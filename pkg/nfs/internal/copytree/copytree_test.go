@@ -413,6 +413,18 @@ func TestStaysOnFileSystem(t *testing.T) {
 	}
 }
 
+// TestAstray: what is listed is what was found before.
+func TestAstray(t *testing.T) {
+	for _, astray := range []string{"from", "from/dir"} {
+		s := newServer()
+		s.plant(0o755, 0, "from/", "from/dir/", "from/dir/file:10")
+		s.astray = s.at(astray).handle
+		if err := s.run(t.Context(), 0, nil); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "another directory") || s.at("to/dir/file") != nil {
+			t.Errorf("%s: %v", astray, err)
+		}
+	}
+}
+
 // TestErrorsEndIt: whatever goes wrong is the error of the whole, not what others say whom it stopped.
 func TestErrorsEndIt(t *testing.T) {
 	for _, op := range []string{"OPEN", "WRITE", "CREATE", "LINK", "COMMIT", "SETATTR", "READ", "READLINK", "READDIR", "COPY", "SEEK", "CLONE"} {

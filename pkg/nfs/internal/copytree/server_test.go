@@ -34,8 +34,9 @@ type server struct {
 	// sharing is asked before each clone of what has the handle; what it returns is its error.
 	sharing func(from file.Handle) error
 
-	compare bool // is asked for
-	ways    Ways // of the last run
+	astray  file.Handle // a listing of this directory is of another one
+	compare bool        // is asked for
+	ways    Ways        // of the last run
 
 	mu             sync.Mutex
 	nodes          map[file.Handle]*node
@@ -202,7 +203,10 @@ func (s *server) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Ha
 		}
 		names := slices.SortedFunc(maps.Keys(n.children), func(a, b string) int { return cmp.Compare(place(a), place(b)) })
 		names = slices.DeleteFunc(names, func(name string) bool { return place(name) <= from.Value })
-		page.EOF = len(names) <= s.pageSize
+		page.EOF, page.ID = len(names) <= s.pageSize, n.attr.FileID
+		if dir == s.astray {
+			page.ID++
+		}
 		for _, name := range names[:min(len(names), s.pageSize)] {
 			page.Cookie.Value = place(name)
 			e := file.Entry{Name: name, NoAttr: s.noAttr}

@@ -103,10 +103,15 @@ type Entry struct {
 
 // Page is a part of a directory. A following page starts at Cookie, unless EOF.
 type Page struct {
+	ID      uint64 // inode number of the directory, 0 where the server did not tell
 	Entries []Entry
 	Cookie  Cookie
 	EOF     bool
 }
+
+// Of tells whether a page is of the directory with these attributes, as far as the server tells: a handle that was damaged on
+// its way may lead to another one.
+func (p *Page) Of(a *Attr) bool { return p.ID == 0 || a.FileID == 0 || p.ID == a.FileID }
 
 // Cookie is a place in a directory's listing; the zero value is the start.
 type Cookie struct {

@@ -50,7 +50,9 @@ func (c *Client) readPage(ctx context.Context, cred *rpc.Credential, dir file.Ha
 
 func decodePage(d *xdr.Decoder) (file.Page, error) {
 	var p file.Page
-	postOpAttr(d)
+	if a, ok := postOpAttr(d); ok {
+		p.ID = a.FileID
+	}
 	copy(p.Cookie.Verifier[:], d.Fixed(8))
 	for d.Bool() {
 		d.Uint64() // file id, also in the attributes

@@ -81,12 +81,18 @@ func (c *Client) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Ha
 		var r *results
 		r, err = c.do(ctx, cred, func(b *compound) {
 			b.putFH(dir)
+			b.getattr(bits(attrFileID))
 			c.readdir(b, from, listBits|1<<attrFilehandle)
 		})
 		if err != nil {
 			return page, err
 		}
-		if page, err = r.page(); !status.Is(err, status.NoEnt) {
+		var a *attributes
+		if a, err = r.attr(); err == nil {
+			page, err = r.page()
+			page.ID = a.FileID
+		}
+		if !status.Is(err, status.NoEnt) {
 			break
 		}
 	}
