@@ -161,7 +161,8 @@ func copyCut(t *testing.T, c nfs.Config, dir string) {
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{}).DialContext
 	}
-	flaky := &nfsserver.Flaky{Dial: c.Dial, Mean: 3 << 20, Orderly: c.Versions[0] <= nfs.V40}
+	flaky := &nfsserver.Flaky{Dial: c.Dial, Mean: 8 << 20, // in less, what is under way may never get through
+		Orderly: c.Versions[0] <= nfs.V40}
 	flaky.Calm()
 	c.Dial = flaky.Connect
 	ctx, cancel := context.WithTimeout(t.Context(), faultTimeout)

@@ -39,13 +39,17 @@ func inserted(word int) damage {
 	}}
 }
 
-// Where a reply of n bytes is damaged: at every word up to mostWords, or at a few when in a hurry. The first two tell which
+// Where a reply of n bytes, of so many replies, is damaged: at every word up to mostWords, at fewer where there are many
+// replies, or at a few when in a hurry. The first two tell which
 // call is answered; without them the client waits until its patience ends, which some [mishaps] try.
-const mostWords = 96
+const (
+	mostWords   = 96
+	mostDamages = 3000 // of one operation, about
+)
 
-func (on *target) damages(n int) []damage {
+func (on *target) damages(n, replies int) []damage {
 	words := min(n/4, mostWords)
-	step := 1
+	step := max(1, 4*words*replies/mostDamages)
 	if on.hurry {
 		step = max(1, words/4)
 	}
@@ -66,11 +70,12 @@ const (
 func (f *faulty) resist(op operation) {
 	f.Helper()
 	want := f.undisturbed(op)
-	for n, size := range f.replies(op) {
+	sizes := f.replies(op)
+	for n, size := range sizes {
 		if f.target.hurry && n > fewReplies {
 			break
 		}
-		for _, d := range f.target.damages(size) {
+		for _, d := range f.target.damages(size, len(sizes)) {
 			got := f.run(f.Context(), op, n, nfsserver.Fault{Reply: func(record []byte) ([]byte, bool) {
 				return nfsserver.Frame(d.of(record)), false
 			}})
