@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -108,7 +109,12 @@ func parseArchive(data []byte) (r archiveRecord, ok bool) {
 		return r, false
 	}
 	dir, err := volume.ParseDir(string(r.Dir))
-	return r, err == nil && dir == r.Dir
+	return r, err == nil && dir == r.Dir && isArchiveName(dir)
+}
+
+// isArchiveName says whether an archive may be called so. A record that says otherwise was forged to have something removed.
+func isArchiveName(dir volume.Dir) bool {
+	return strings.HasPrefix(string(dir), volume.ArchivePrefix) || strings.HasPrefix(path.Base(string(dir)), volume.ArchivePrefix)
 }
 
 // archives reads all records, by their files' names.

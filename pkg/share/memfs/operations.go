@@ -84,6 +84,8 @@ func (f *FS) ReadFile(ctx context.Context, name string, limit int64) ([]byte, er
 		err = syscall.EISDIR
 	case n.mode&fs.ModeSymlink != 0:
 		err = syscall.ELOOP
+	case !n.mode.IsRegular():
+		err = fs.ErrInvalid
 	case int64(len(n.data)) > limit:
 		err = syscall.EFBIG
 	}
