@@ -70,7 +70,7 @@ func (p *programs) dial(ctx context.Context, network, address string) (net.Conn,
 	return (&net.Dialer{}).DialContext(ctx, network, p.listener.Addr().String())
 }
 
-func (m *programs) answer(nc net.Conn) error {
+func (p *programs) answer(nc net.Conn) error {
 	var mark [4]byte
 	if _, err := io.ReadFull(nc, mark[:]); err != nil {
 		return err
@@ -92,14 +92,14 @@ func (m *programs) answer(nc net.Conn) error {
 	for _, w := range []uint32{xid, 1, 0, 0, 0, 0} {
 		e.Uint32(w)
 	}
-	if p := procedure(number); program == 100003 && m.nfs != nil && p != 0 && p != procFsinfo {
-		results := m.nfs(p, d)
+	if called := procedure(number); program == 100003 && p.nfs != nil && called != 0 && called != procFsinfo {
+		results := p.nfs(called, d)
 		if results == nil {
 			return io.ErrClosedPipe
 		}
 		e.B = append(e.B, results...)
 	} else {
-		for _, w := range m.results(program, number, d) {
+		for _, w := range p.results(program, number, d) {
 			e.Uint32(w)
 		}
 	}
