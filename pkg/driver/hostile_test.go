@@ -1,7 +1,6 @@
 package driver_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"math"
@@ -192,7 +191,7 @@ func call(t *testing.T, c any, r proto.Message) error {
 	if !method.IsValid() {
 		t.Fatalf("%T has no %s", c, name)
 	}
-	out := method.Call([]reflect.Value{reflect.ValueOf(context.Context(t.Context())), reflect.ValueOf(r)})
+	out := method.Call([]reflect.Value{reflect.ValueOf(t.Context()), reflect.ValueOf(r)})
 	err, _ := out[1].Interface().(error)
 	return err
 }
