@@ -15,13 +15,13 @@ import (
 )
 
 // answerTimeout is how long a server may take to say how full a file system is: less than the 5 seconds that are promised.
-const answerTimeout = 4 * time.Second
+const answerTimeout = 3 * time.Second
 
 // silentAfter is when a mount that has not answered counts as dead.
 const silentAfter = time.Second
 
 // Usage is how full the file system mounted at target is. [volume.ErrNotFound]: no NFS export is mounted there;
-// [volume.ErrUnavailable]: the server does not answer, within 4 seconds or the context's deadline, or no longer has the
+// [volume.ErrUnavailable]: the server does not answer, within 3 seconds or the context's deadline, or no longer has the
 // directory ([unix.ESTALE]); [volume.ErrRefused]: it no longer admits this node. While one question to a mount is unanswered
 // no second one is asked, so that a dead server holds one thread for each mount at most.
 func (m *Mounter) Usage(ctx context.Context, target string) (volume.Usage, error) {

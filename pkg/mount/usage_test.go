@@ -63,7 +63,7 @@ func TestOneQuestionAtATime(t *testing.T) {
 	wantError(t, err, context.DeadlineExceeded, "")
 	first.asked = first.asked.Add(-2 * answerTimeout)
 	_, _, err = m.statfs(t.Context(), top, "/target")
-	wantError(t, err, volume.ErrUnavailable, "no answer in 4s")
+	wantError(t, err, volume.ErrUnavailable, "no answer in 3s")
 	if !m.flights.silent(top.ID) || m.flights.silent(top.ID+1) {
 		t.Errorf("silent %t, another %t", m.flights.silent(top.ID), m.flights.silent(top.ID+1))
 	}

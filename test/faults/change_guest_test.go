@@ -65,7 +65,7 @@ func TestExportIsWithdrawn(t *testing.T) {
 	s.reexport(rights)
 	j.comes("exported again: publish", recoveryBound, call(n.of(s), "new"))
 	j.succeeds("exported again: publish where it is mounted", publishBound, call(n.of(s), "stays"))
-	j.succeeds("exported again: use", besideBound, func(ctx context.Context) error { return use(ctx, n.target("stays")) })
+	j.succeeds("exported again: use", patience, func(ctx context.Context) error { return use(ctx, n.target("stays")) })
 	j.succeeds("exported again: health is good", statsBound, n.ails("stays", ""))
 	for _, v := range []string{"new", "stays"} {
 		j.succeeds("unpublish", unpublishBound, call(n.unpublish, v))
@@ -85,7 +85,7 @@ func TestFileSystemIsReplaced(t *testing.T) {
 	j.succeeds("health: inaccessible", statsBound, n.ails("stays", "INACCESSIBLE DirectoryLost"))
 	j.fails("publish of a directory that is gone", publishBound, codes.NotFound, []string{s.address, "goes"}, call(n.of(s), "goes"))
 	j.succeeds("publish where it is mounted repairs it", publishBound, call(n.of(s), "stays"))
-	j.succeeds("use", besideBound, func(ctx context.Context) error { return use(ctx, n.target("stays")) })
+	j.succeeds("use", patience, func(ctx context.Context) error { return use(ctx, n.target("stays")) })
 	j.succeeds("health is good", statsBound, n.ails("stays", ""))
 	for _, v := range []string{"stays", "goes"} {
 		j.succeeds("unpublish", unpublishBound, call(n.unpublish, v))
@@ -122,10 +122,10 @@ func TestAddressChanges(t *testing.T) {
 	old.lose()
 	point(t, next.address)
 	j.comes("publish", publishBound, call(named, "new"))
-	j.succeeds("use", besideBound, func(ctx context.Context) error { return use(ctx, n.target("new")) })
+	j.succeeds("use", patience, func(ctx context.Context) error { return use(ctx, n.target("new")) })
 	j.succeeds("health of the old mount: inaccessible", statsBound, n.ails("stays", "INACCESSIBLE ServerNotAnswering"))
 	j.succeeds("publish where it is mounted moves it", publishBound, call(named, "stays"))
-	j.succeeds("use of the moved mount", besideBound, func(ctx context.Context) error { return use(ctx, n.target("stays")) })
+	j.succeeds("use of the moved mount", patience, func(ctx context.Context) error { return use(ctx, n.target("stays")) })
 	next.do("test -s " + export + "/stays/used")
 	for _, v := range []string{"stays", "goes", "new"} {
 		j.succeeds("unpublish", unpublishBound, call(n.unpublish, v))

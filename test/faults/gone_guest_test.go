@@ -126,7 +126,7 @@ func (n *node) others(j judge, other *server) {
 	other.dir("another")
 	j.succeeds("other server: publish", besideBound, func(ctx context.Context) error { return n.publish(ctx, other.address, "another") })
 	j.succeeds("other server: stats", besideBound, func(ctx context.Context) error { return n.stats(ctx, "another") })
-	j.succeeds("other server: use", besideBound, func(ctx context.Context) error { return use(ctx, n.target("another")) })
+	j.succeeds("other server: use", patience, func(ctx context.Context) error { return use(ctx, n.target("another")) })
 	j.succeeds("other server: unpublish", besideBound, func(ctx context.Context) error { return n.unpublish(ctx, "another") })
 }
 

@@ -102,7 +102,7 @@ func TestNodeIsKilled(t *testing.T) {
 	}
 	j := judge{t, "node's process killed"}
 	table.Enter(j.fault, "at moments of publish and unpublish: the next call completes or cleans up", "always", fmt.Sprintf("%d of %d", kills, kills), !t.Failed())
-	j.succeeds("the pod that stayed writes on", besideBound, survivor.finish)
+	j.succeeds("the pod that stayed writes on", patience, survivor.finish)
 	j.succeeds("unpublish", unpublishBound, call(n.unpublish, "stays"))
 	n.leavesNoMount(j)
 }

@@ -34,9 +34,9 @@ const (
 	publishBound   = 15 * time.Second
 	unpublishBound = 30 * time.Second
 	statsBound     = 5 * time.Second
-	besideBound    = 5 * time.Second // of calls for other servers: no wait for the dead one
-	recoveryBound  = 2 * time.Minute // the kernel's TCP connects again with pauses as long as the outage was
-	kubelet        = 2 * time.Minute // how long kubelet waits for a call
+	besideBound    = 10 * time.Second // of calls for other servers: no wait for the dead one
+	recoveryBound  = 2 * time.Minute  // the kernel's TCP connects again with pauses as long as the outage was
+	kubelet        = 2 * time.Minute  // how long kubelet waits for a call
 )
 
 // judge measures operations under one fault.
