@@ -13,7 +13,7 @@ import (
 )
 
 // Helm's test looks at the default export from a pod without privileges.
-func TestSmokeHelmTest(t *testing.T) {
+func TestHelmTest(t *testing.T) {
 	c := connect(t)
 	helm := os.Getenv("E2E_HELM")
 	if helm == "" {

@@ -68,7 +68,7 @@ func (w Wish) of(i Item, clusterAsked bool, now time.Time) Do {
 			return Remove
 		}
 	case Archive:
-		if w.OlderThan > 0 && (i.State == Kept || i.State == Due) && now.Sub(i.Created) > w.OlderThan {
+		if w.isOld(i, now) {
 			return Discard
 		}
 	case Reservation:
@@ -84,6 +84,10 @@ func (w Wish) of(i Item, clusterAsked bool, now time.Time) Do {
 		}
 	}
 	return ""
+}
+
+func (w Wish) isOld(archive Item, now time.Time) bool {
+	return w.OlderThan > 0 && (archive.State == Kept || archive.State == Due) && now.Sub(archive.Created) > w.OlderThan
 }
 
 func (w Wish) names(i Item) bool { return slices.Contains(w.Directories, i.Directory) }
