@@ -68,7 +68,7 @@ func (p *provisioner) translate(ctx context.Context, o controller.ProvisionOptio
 		return err
 	}
 	export := p.legacy.export(o.StorageClass.Provisioner)
-	if other := p.neighbour(export, dir, o.PVName, true); other != nil {
+	if other := p.neighbour(export, dir, o.PVName, making); other != nil {
 		return fmt.Errorf("the claim's directory would be %q, and %s: give each claim a directory of its own (pathPattern)", dir, saysWhere(other))
 	}
 	r.Parameters = exportOf(export)
@@ -83,12 +83,15 @@ func (p *provisioner) translate(ctx context.Context, o controller.ProvisionOptio
 	return nil
 }
 
-// neighbour is another PersistentVolume that has dir, or a directory in it; with nested also one whose volume dir would be in.
-// Of the predecessor's volumes only the cluster knows: they have no record on the share.
-func (p *provisioner) neighbour(export volume.Location, dir volume.Dir, except string, nested bool) *v1.PersistentVolume {
+// making is the fate of a directory that is to be made.
+const making volume.Policy = ""
+
+// neighbour is another PersistentVolume that has dir, or a directory in it, and would not go the same way; where dir is to be made
+// also one whose directory it would be in. Of the predecessor's volumes only the cluster knows: they have no record on the share.
+func (p *provisioner) neighbour(export volume.Location, dir volume.Dir, except string, fate volume.Policy) *v1.PersistentVolume {
 	for _, object := range p.known.List() {
 		pv, ok := object.(*v1.PersistentVolume)
-		if !ok || pv.Name == except {
+		if !ok || pv.Name == except || fate != making && p.condemned(pv, fate) {
 			continue
 		}
 		server, path := placeOf(pv)
@@ -96,11 +99,20 @@ func (p *provisioner) neighbour(export volume.Location, dir volume.Dir, except s
 			continue
 		}
 		other, err := export.Below(path)
-		if err == nil && (other == dir || other.In(dir) || nested && dir.In(other) && pv.Annotations[annMadeBy] != "") {
+		if err == nil && (other == dir || other.In(dir) || fate == making && dir.In(other) && pv.Annotations[annMadeBy] != "") {
 			return pv
 		}
 	}
 	return nil
+}
+
+// condemned says whether a volume of the predecessor's is about to be deleted, too, its claim being gone, and is kept no more than fate does.
+func (p *provisioner) condemned(pv *v1.PersistentVolume, fate volume.Policy) bool {
+	if pv.Status.Phase != v1.VolumeReleased || pv.Spec.PersistentVolumeReclaimPolicy != v1.PersistentVolumeReclaimDelete {
+		return false
+	}
+	policy, err := p.policyNow(pv)
+	return err == nil && (policy == volume.Delete || policy == fate)
 }
 
 func saysWhere(pv *v1.PersistentVolume) string {
@@ -156,7 +168,7 @@ func (p *provisioner) handle(pv *v1.PersistentVolume) (string, error) {
 		return "", err
 	}
 	if policy != volume.Retain {
-		if other := p.neighbour(location, dir, pv.Name, false); other != nil {
+		if other := p.neighbour(location, dir, pv.Name, policy); other != nil {
 			return "", fmt.Errorf("nothing is deleted of directory %q: %s", dir, saysWhere(other))
 		}
 	}

@@ -150,6 +150,37 @@ func TestVolumesOfThePredecessorThatEscape(t *testing.T) {
 	}
 }
 
+// With the predecessor two claims could share a directory. It goes when both have gone.
+func TestSharedDirectoryGoesWithTheLastClaim(t *testing.T) {
+	driver := &driverFake{}
+	c := newCluster(oldClass("delete", map[string]string{"onDelete": "delete"}), oldClass("archive", nil),
+		oldVolume("one", "delete", "/exports/k8s/same"), oldVolume("two", "delete", "/exports/k8s/same"),
+		oldVolume("first", "delete", "/exports/k8s/mixed"), oldVolume("second", "archive", "/exports/k8s/mixed"))
+	run(t, c, driver, subdir)
+	c.released(t, "first")
+	c.event(t, "", "first", "VolumeFailedDelete")
+	c.released(t, "second") // which keeps more, and so goes first
+	c.gone(t, "second")
+	c.gone(t, "first")
+	if _, deleted := driver.requests(); deleted[0].GetVolumeId() != "server#exports/k8s#mixed#second#archive-flat" {
+		t.Errorf("deleted %v", deleted)
+	}
+	driver.mu.Lock()
+	driver.deleted = nil
+	driver.mu.Unlock()
+	c.released(t, "one")
+	c.event(t, "", "one", "VolumeFailedDelete")
+	if _, deleted := driver.requests(); len(deleted) > 0 {
+		t.Fatalf("deleted %v", deleted)
+	}
+	c.released(t, "two")
+	c.gone(t, "one")
+	c.gone(t, "two")
+	if _, deleted := driver.requests(); len(deleted) < 2 {
+		t.Errorf("deleted %v", deleted)
+	}
+}
+
 // What is not ours to delete stays: Retain, another provisioner's, a bound one.
 func TestVolumesOfThePredecessorThatStay(t *testing.T) {
 	driver := &driverFake{}

@@ -1,6 +1,7 @@
 package chart_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +30,22 @@ func TestValuesOfNFSSubdir(t *testing.T) {
 	for _, path := range subdirValues {
 		if !slices.Contains(known, path) {
 			t.Errorf("the guide has no row for %s", path)
+		}
+	}
+}
+
+// The values that the guide tells to install with.
+func TestGuidedInstallOfNFSSubdir(t *testing.T) {
+	text, err := os.ReadFile(subdirGuide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "cat > values.yaml <<END\n")
+	values, _, _ := strings.Cut(after, "   END\n")
+	controller := render(t, strings.ReplaceAll(values, "\n   ", "\n")[3:])["controller.yaml"]
+	for _, want := range []string{"--provisioner-name=cluster.local/nfs-subdir-external-provisioner\n", "--provisioner-name=cluster.local/second=10.0.0.2:/exports/second\n", `value: "/exports/k8s"`} {
+		if !strings.Contains(controller, want) {
+			t.Errorf("the controller has no %q:\n%s", want, controller)
 		}
 	}
 }
