@@ -196,6 +196,7 @@ func TestEveryFailure(t *testing.T) {
 	for name, test := range next {
 		for _, fault := range []apiserver.Fault{apiserver.Before, apiserver.After} {
 			t.Run(fmt.Sprintf("%s fault %d", name, fault), func(t *testing.T) {
+				t.Parallel()
 				tried := 0
 				for n := 1; ; n++ {
 					w := newWorld(t, pair("a")...)
