@@ -132,7 +132,7 @@ func (d *deletion) moveTo(ctx context.Context, from string, target volume.Dir) (
 	switch {
 	case errors.Is(err, syscall.EXDEV):
 		for _, p := range slices.Backward(made) {
-			if _, err := d.removeEmpty(ctx, d.seen.key, p); err != nil {
+			if err := d.removeEmpty(ctx, d.seen.key, p); err != nil {
 				return false, err
 			}
 		}

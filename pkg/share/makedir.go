@@ -103,22 +103,22 @@ func (s *share) makeParent(ctx context.Context, dir volume.Dir) (made bool, err 
 }
 
 // removeEmpty removes a directory that was made above another, or for the volume with the given key, if there is nothing in it.
-// Another volume may just have got it: that one reserves it and then looks whether it is still there, we remove it and then look whether it is reserved. So one of the two
-// sees the other, and what was there, which was empty, is made again.
-func (s *share) removeEmpty(ctx context.Context, key string, dir volume.Dir) (removed bool, err error) {
-	err = s.fs.Remove(ctx, string(dir))
+// Another volume may just have got it: that one reserves it and then looks whether it is still there, we remove it and then
+// look whether it is reserved. So one of the two sees the other, and what was there, which was empty, is made again.
+func (s *share) removeEmpty(ctx context.Context, key string, dir volume.Dir) error {
+	err := s.fs.Remove(ctx, string(dir))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, fs.ErrExist):
-		return false, nil
+		return nil
 	case err != nil:
-		return false, fmt.Errorf("removing the empty directory %q: %w", dir, err)
+		return fmt.Errorf("removing the empty directory %q: %w", dir, err)
 	}
 	owner, err := s.reservedFor(ctx, dir)
 	if err != nil || owner == "" || owner == key {
-		return true, err
+		return err
 	}
 	_, err = s.makeParent(ctx, dir)
-	return false, err
+	return err
 }
 
 // checkAbove looks once more for a volume above. Whoever makes a volume there reserves its directory before making
@@ -252,7 +252,7 @@ func (c *creation) undo(ctx context.Context) error {
 		empty = append(empty, c.record.Dir)
 	}
 	for _, p := range slices.Backward(empty) {
-		if _, err := c.removeEmpty(ctx, c.seen.key, p); err != nil {
+		if err := c.removeEmpty(ctx, c.seen.key, p); err != nil {
 			return err
 		}
 	}

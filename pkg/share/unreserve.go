@@ -73,12 +73,12 @@ func (s *share) settle(ctx context.Context, name string, dir volume.Dir, own str
 // just have taken it; the next one goes on with it.
 func (s *share) tidyLink(ctx context.Context, name, key string) error {
 	name = stagingDir + "/" + name
-	target, err := s.fs.Readlink(ctx, name)
+	target, _ := s.fs.Readlink(ctx, name) // "" where it is gone, no link, or cannot be read now: the next tidying looks again
 	if strings.HasPrefix(target, expiringPrefix) {
 		return s.remove(ctx, name)
 	}
-	if err != nil || target != linkTarget(key) {
-		return nil // gone, or not to be understood
+	if target != linkTarget(key) {
+		return nil
 	}
 	r, found, err := s.readRecord(ctx, key)
 	var owner string
