@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -121,7 +121,7 @@ func unknown(query string, known map[string]metric) ([]string, error) {
 			}
 			has = append(has, m.labels...)
 			for _, matcher := range n.LabelMatchers {
-				if matcher.Name != labels.MetricName && !slices.Contains(m.labels, matcher.Name) {
+				if matcher.Name != model.MetricNameLabel && !slices.Contains(m.labels, matcher.Name) {
 					wrong = append(wrong, fmt.Sprintf("%s has no label %s", n.Name, matcher.Name))
 				}
 			}
@@ -238,7 +238,7 @@ func lookedUp(query string, known map[string]metric) string {
 func TestDocumentedQueriesAreRight(t *testing.T) {
 	_, text, _ := strings.Cut(string(readFile(t, "docs/metrics.md")), "## What to look at")
 	known, n := metricsOf(t), 0
-	for _, row := range regexp.MustCompile("(?m)^\\|.*\\|$").FindAllString(text, -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\|.*\|$`).FindAllString(text, -1) {
 		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row, -1) {
 			n++
 			if wrong, err := unknown(strings.ReplaceAll(m[1], `\|`, "|"), known); err != nil || len(wrong) > 0 {
