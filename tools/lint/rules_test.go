@@ -18,7 +18,7 @@ var broken = []struct{ file, code, want string }{
 	{"pkg/share/s.go", `import _ "github.com/nfs-csi/nfs-csi/pkg/nfs"`, "packages below pkg know pkg/volume and nobody beside them"},
 	{"pkg/mount/m.go", `import _ "github.com/nfs-csi/nfs-csi/pkg/share"`, "packages below pkg know pkg/volume and nobody beside them"},
 	{"pkg/driver/d.go", `import _ "github.com/nfs-csi/nfs-csi/pkg/share"`, "packages below pkg know pkg/volume and nobody beside them"},
-	{"pkg/driver/k.go", `import _ "k8s.io/client-go/kubernetes"`, "the API server is asked in pkg/provisioner and cmd only"},
+	{"pkg/driver/k.go", `import _ "k8s.io/client-go/kubernetes"`, "the API server is asked in pkg/provisioner, pkg/migrate, pkg/importing and cmd only"},
 	{"pkg/provisioner/p.go", `import _ "github.com/nfs-csi/nfs-csi/pkg/driver"`, "packages below pkg know pkg/volume and nobody beside them"},
 	{"pkg/share/g.go", `import _ "google.golang.org/grpc/codes"`, "gRPC and its codes are made in pkg/driver"},
 	{"pkg/share/l.go", `import _ "log"`, `log through the injected *slog.Logger`},
