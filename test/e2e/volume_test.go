@@ -100,7 +100,7 @@ type listing []string
 
 func (v viewer) list() listing {
 	v.t.Helper()
-	out := v.sh("find . -maxdepth 5; find .nfs-csi -type l -exec readlink {} + 2>/dev/null || true")
+	out := v.sh("find . -maxdepth 5; find .nfs-csi -type l -exec readlink {} \\; 2>/dev/null || true")
 	var l listing
 	for line := range strings.Lines(out) {
 		l = append(l, path.Clean(strings.TrimSuffix(line, "\n")))
