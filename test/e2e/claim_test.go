@@ -46,13 +46,30 @@ type claim struct {
 
 func (n namespace) applyClaim(c claim) {
 	n.t.Helper()
+	n.applyText(n.claimText(c))
+}
+
+// makeClaims makes claims of one class with one command.
+func (n namespace) makeClaims(class string, names ...string) {
+	n.t.Helper()
+	var all strings.Builder
+	for _, name := range names {
+		all.WriteString("---\n" + n.claimText(claim{Claim: name, Class: class}))
+	}
+	if _, err := n.pipe(all.String(), "create", "-n", n.name, "-f", "-"); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func (n namespace) claimText(c claim) string {
+	n.t.Helper()
 	if c.Mode == "" {
 		c.Mode = "ReadWriteMany"
 	}
 	if c.Size == "" {
 		c.Size = "10Mi"
 	}
-	n.apply("claim.yaml", map[string]any{"Claim": c.Claim, "Class": c.Class, "Mode": c.Mode, "Size": c.Size, "Annotations": c.Annotations,
+	return n.manifest("claim.yaml", map[string]any{"Claim": c.Claim, "Class": c.Class, "Mode": c.Mode, "Size": c.Size, "Annotations": c.Annotations,
 		"Selector": c.Selector, "Source": c.Source, "Snapshot": c.Snapshot})
 }
 

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"text/template"
 	"time"
 )
 
@@ -29,6 +27,10 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	if err := errors.Join(printVerdicts(os.Stdout), e.noneDenied()); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = max(code, 1)
+	}
 	if !kept() {
 		if err := e.sweep(); err != nil {
 			fmt.Fprintln(os.Stderr, "e2e: cleaning up:", err)
@@ -44,29 +46,29 @@ func contextFor(d time.Duration) (context.Context, context.CancelFunc) {
 
 // openViewers starts the pods that show the exports.
 func (e environment) openViewers() error {
-	text, err := manifests.ReadFile("testdata/viewers.yaml")
-	if err != nil {
-		return err
-	}
-	var out bytes.Buffer
 	exports := []map[string]string{{"Name": "inside", "Server": e.server, "Share": e.share}}
 	if e.outside != "" {
 		exports = append(exports, map[string]string{"Name": "outside", "Server": e.outside, "Share": e.outShare})
 	}
-	err = template.Must(template.New("viewers").Parse(string(text))).Execute(&out, map[string]any{
+	text, err := filled("viewers.yaml", map[string]any{
 		"Namespace": viewerNamespace, "Driver": e.driver, "Busybox": e.busybox, "Mark": ours, "Exports": exports,
 	})
 	if err != nil {
 		return err
 	}
+	return e.start(text, viewerNamespace, "wait", "--for=condition=Ready", "pod", "--all")
+}
+
+// start applies a manifest and waits, by a kubectl command, until what it has in a namespace is there.
+func (e environment) start(manifest, namespace string, wait ...string) error {
 	ctx, cancel := contextFor(podDeadline)
 	defer cancel()
-	if _, err := e.run(ctx, out.String(), "apply", "-f", "-"); err != nil {
+	if _, err := e.run(ctx, manifest, "apply", "-f", "-"); err != nil {
 		return err
 	}
-	_, err = e.run(ctx, "", "-n", viewerNamespace, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=150s")
+	_, err := e.run(ctx, "", append(append([]string{"-n", namespace}, wait...), "--timeout=150s")...)
 	if err != nil {
-		events, _ := e.run(context.WithoutCancel(ctx), "", "-n", viewerNamespace, "get", "events")
+		events, _ := e.run(context.WithoutCancel(ctx), "", "-n", namespace, "get", "events")
 		err = fmt.Errorf("%w\n%s", err, events)
 	}
 	return err

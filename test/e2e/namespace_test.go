@@ -27,10 +27,16 @@ type namespace struct {
 	name string
 }
 
-// newNamespace makes a namespace that goes with the test. A failed test says first what the cluster knows about it.
+// newNamespace makes a namespace for a test that runs beside others.
 func newNamespace(t *testing.T, purpose string) namespace {
 	t.Helper()
 	t.Parallel()
+	return makeNamespace(t, purpose)
+}
+
+// makeNamespace makes a namespace that goes with the test. A failed test says first what the cluster knows about it.
+func makeNamespace(t *testing.T, purpose string) namespace {
+	t.Helper()
 	var salt [2]byte
 	_, _ = rand.Read(salt[:])
 	n := namespace{connect(t), "e2e-" + purpose + "-" + hex.EncodeToString(salt[:])}
@@ -68,19 +74,28 @@ func (n namespace) values(extra map[string]any) map[string]any {
 // manifest is a file of testdata with its names filled in.
 func (n namespace) manifest(file string, extra map[string]any) string {
 	n.t.Helper()
-	text, err := manifests.ReadFile("testdata/" + file)
+	text, err := filled(file, n.values(extra))
 	if err != nil {
 		n.t.Fatal(err)
+	}
+	return text
+}
+
+// filled is a file of testdata with values in it.
+func filled(file string, values map[string]any) (string, error) {
+	text, err := manifests.ReadFile("testdata/" + file)
+	if err != nil {
+		return "", err
 	}
 	t, err := template.New(file).Option("missingkey=error").Parse(string(text))
 	if err != nil {
-		n.t.Fatal(err)
+		return "", err
 	}
 	var out bytes.Buffer
-	if err := t.Execute(&out, n.values(extra)); err != nil {
-		n.t.Fatal(err)
+	if err := t.Execute(&out, values); err != nil {
+		return "", err
 	}
-	return out.String()
+	return out.String(), nil
 }
 
 // apply is kubectl apply of a file of testdata.
@@ -159,10 +174,13 @@ type event struct {
 	Regarding             struct{ Name string } `json:"involvedObject"`
 }
 
-// events are those about one object, a line each.
-func (n namespace) events(object string) string {
+// events are those about one object of the namespace, a line each.
+func (n namespace) events(object string) string { return n.eventsIn(n.name, object) }
+
+// eventsIn are those about one object; of what lies in no namespace they are in "default".
+func (c cluster) eventsIn(namespace, object string) string {
 	var list struct{ Items []event }
-	if err := n.get(&list, "-n", n.name, "events", "--field-selector", "involvedObject.name="+object); err != nil {
+	if err := c.get(&list, "-n", namespace, "events", "--field-selector", "involvedObject.name="+object); err != nil {
 		return err.Error()
 	}
 	var b strings.Builder
@@ -175,13 +193,18 @@ func (n namespace) events(object string) string {
 // warned waits for a Warning about object with this text.
 func (n namespace) warned(object, pattern string, deadline time.Duration) {
 	n.t.Helper()
+	n.eventually("a Warning about "+object, deadline, n.said(object, pattern))
+}
+
+// said is a check for a Warning about an object of the namespace.
+func (n namespace) said(object, pattern string) func() error {
 	want := regexp.MustCompile(`(?i)Warning \w+: .*` + pattern)
-	n.eventually("a Warning about "+object, deadline, func() error {
+	return func() error {
 		if got := n.events(object); !want.MatchString(got) {
 			return fmt.Errorf("no event matches %q; there are:\n%s", pattern, got)
 		}
 		return nil
-	})
+	}
 }
 
 // dump says what the cluster knows about a failed test.

@@ -1,0 +1,82 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// hammerNamespace has one pod on every node that may do there what root may.
+const hammerNamespace = "e2e-hammers"
+
+// hammers starts them, once.
+var hammers = sync.OnceValue(func() error {
+	e, err := here()
+	if err != nil {
+		return err
+	}
+	text, err := filled("hammers.yaml", map[string]any{"Hammers": hammerNamespace, "Mark": ours, "Busybox": e.busybox})
+	if err != nil {
+		return err
+	}
+	return e.start(text, hammerNamespace, "rollout", "status", "daemonset/hammer")
+})
+
+// tryOn runs a shell script as root of a node, in the node's own namespaces.
+func (c cluster) tryOn(node, script string) (string, error) {
+	if err := hammers(); err != nil {
+		return "", err
+	}
+	pod, err := c.try("-n", hammerNamespace, "get", "pods", "--field-selector", "spec.nodeName="+node, "-o", "jsonpath={.items[0].metadata.name}")
+	if err != nil {
+		return "", err
+	}
+	return c.try("-n", hammerNamespace, "exec", strings.TrimSpace(pod), "--", "nsenter", "-t", "1", "-m", "-u", "-i", "-n", "--", "sh", "-c", script)
+}
+
+// on is tryOn for what must not fail.
+func (c cluster) on(node, script string) string {
+	c.t.Helper()
+	out, err := c.tryOn(node, script)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return out
+}
+
+// kill ends, by SIGKILL, the processes of a pod whose command line contains text.
+func (c cluster) kill(p podInfo, text string) {
+	c.t.Helper()
+	c.on(p.Spec.NodeName, fmt.Sprintf(`for p in $(grep -sl %q /proc/[0-9]*/cmdline | cut -d/ -f3); do
+grep -qs -e %s -e %s /proc/$p/cgroup && kill -KILL $p; done; true`, text, p.Metadata.UID, strings.ReplaceAll(p.Metadata.UID, "-", "_")))
+}
+
+// podInfo is what the tests ask of a pod.
+type podInfo struct {
+	Metadata struct {
+		Name, UID string
+	}
+	Spec struct{ NodeName string }
+}
+
+// podsOf are the pods of a namespace with a label.
+func (c cluster) podsOf(namespace, label string) []podInfo {
+	c.t.Helper()
+	var list struct{ Items []podInfo }
+	if err := c.get(&list, "-n", namespace, "pods", "-l", label); err != nil {
+		c.t.Fatal(err)
+	}
+	return list.Items
+}
+
+// podOf is one pod.
+func (c cluster) podOf(namespace, name string) podInfo {
+	c.t.Helper()
+	var p podInfo
+	if err := c.get(&p, "-n", namespace, "pod", name); err != nil {
+		c.t.Fatal(err)
+	}
+	return p
+}
