@@ -145,7 +145,8 @@ func (n namespace) remount(v oldVolume, node string) (target string) {
 	uid := strings.TrimSpace(n.in("get", "pod", v.claim, "-o", "jsonpath={.metadata.uid}"))
 	target = fmt.Sprintf("/var/lib/kubelet/pods/%s/volumes/kubernetes.io~csi/%s/mount", uid, n.old(v.claim))
 	address := strings.TrimSpace(n.must("-n", "nfs-server", "get", "service", "nfs-server", "-o", "jsonpath={.spec.clusterIP}"))
-	n.sh("node", fmt.Sprintf("nsenter -t 1 -m -- sh -c 'umount %[1]s && mount -i -t nfs4 -o vers=4.1,hard,proto=tcp,timeo=600,retrans=2,sec=sys,addr=%[2]s %[3]s:%[4]s/%[5]s %[1]s'",
+	// The node knows no names of the cluster; csi-driver-nfs has them of the cluster's DNS.
+	n.sh("node", fmt.Sprintf("nsenter -t 1 -m -- sh -c 'grep -qw %[3]s /etc/hosts || echo %[2]s %[3]s >>/etc/hosts; umount %[1]s && mount -i -t nfs4 -o vers=4.1,hard,proto=tcp,timeo=600,retrans=2,sec=sys,addr=%[2]s %[3]s:%[4]s/%[5]s %[1]s'",
 		target, address, n.server, n.share, v.dir))
 	return target
 }
@@ -263,7 +264,7 @@ func (n namespace) restoreOld(class string) {
 // deleteOld deletes all claims, and each directory meets the fate that it was created for.
 func (n namespace) deleteOld(volumes []oldVolume) {
 	n.t.Helper()
-	n.in("delete", "pod", "--all", "-l", "!app.kubernetes.io/instance")
+	n.in("delete", "pod", "-l", "!app.kubernetes.io/instance")
 	n.in("delete", "pvc", "--all", "--wait=false")
 	for _, v := range volumes {
 		if v.policy == "never" {
