@@ -23,6 +23,7 @@ type environment struct {
 	share    string
 	outside  string // address of the NFS server that is no part of the cluster
 	outShare string
+	program  string // nfs-csi beside the tests, for what administrators run
 	nodes    []string
 }
 
@@ -41,6 +42,7 @@ var here = sync.OnceValues(func() (environment, error) {
 		server:   os.Getenv("E2E_SERVER"),
 		share:    variable("E2E_SHARE", "/"),
 		outside:  os.Getenv("E2E_OUTSIDE_SERVER"),
+		program:  os.Getenv("E2E_PROGRAM"),
 		outShare: variable("E2E_OUTSIDE_SHARE", "/"),
 	}
 	if e.server == "" {
