@@ -133,9 +133,10 @@ func (n namespace) rolledOut(what string) {
 	n.waits(podDeadline, "rollout", "status", what)
 }
 
-// ready waits for a pod.
+// ready waits for a pod, which its controller may yet have to make.
 func (n namespace) ready(pod string) {
 	n.t.Helper()
+	n.waits(podDeadline, "wait", "--for=create", "pod/"+pod)
 	n.waits(podDeadline, "wait", "--for=condition=Ready", "pod/"+pod)
 }
 
