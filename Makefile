@@ -17,7 +17,7 @@ test: lint unit fuzz-short test-nfs sanity test-chart e2e-smoke ## everything th
 	@echo "make test: all green"
 
 ##@ Build
-.PHONY: build image sbom manifests
+.PHONY: build kubectl-nfs tools-doc image sbom manifests
 build: ## the binary, bin/nfs-csi
 	$(GOBUILD) -o bin/nfs-csi ./cmd/nfs-csi
 

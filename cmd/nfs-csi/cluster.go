@@ -17,7 +17,6 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/provisioner/resizing"
 	"github.com/nfs-csi/nfs-csi/pkg/provisioner/snapshotting"
 	"github.com/nfs-csi/nfs-csi/pkg/share"
-	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
 // The values of --resizer and --snapshotter.
@@ -37,14 +36,6 @@ func (o *controllerOptions) checkCapacityOwner() error {
 	return nil
 }
 
-func (o *controllerOptions) parseSecrets() (provisioner.Secrets, error) {
-	secrets, err := provisioner.ParseSecrets(o.secrets)
-	if err != nil {
-		return nil, fmt.Errorf("--secret: %w", err)
-	}
-	return secrets, nil
-}
-
 // claimWatcher is the provisioner, or what stands for it where there are no claims.
 type claimWatcher interface {
 	Run(ctx context.Context) error
@@ -59,29 +50,24 @@ func (noClaims) Ready() error                  { return nil }
 // inCluster is everything that the controller does with the API server, while it leads.
 type inCluster struct {
 	*controllerOptions
+	settings  settings
 	service   csi.ControllerServer
 	shares    *share.Manager
-	defaults  volume.Defaults
-	legacy    provisioner.Legacy
 	api       kubernetes.Interface
 	snapshots snapshots.Interface // nil: switched off
 	log       *slog.Logger
 }
 
 // kubernetes composes it: the provisioner, and beside it what is switched on.
-func (o *controllerOptions) kubernetes(service csi.ControllerServer, shares *share.Manager, defaults volume.Defaults, m *metrics, log *slog.Logger) (claimWatcher, error) {
+func (o *controllerOptions) kubernetes(service csi.ControllerServer, shares *share.Manager, p settings, m *metrics, log *slog.Logger) (claimWatcher, error) {
 	if o.csiOnly {
 		return noClaims{}, nil
-	}
-	legacy, err := o.legacy(defaults)
-	if err != nil {
-		return nil, err
 	}
 	config, err := restConfig(o.kubeconfig)
 	if err != nil {
 		return nil, err
 	}
-	c := inCluster{controllerOptions: o, service: service, shares: shares, defaults: defaults, legacy: legacy, log: log}
+	c := inCluster{controllerOptions: o, settings: p, service: service, shares: shares, log: log}
 	if c.api, err = kubernetes.NewForConfig(config); err != nil {
 		return nil, fmt.Errorf("making the client of the API server: %w", err)
 	}
@@ -105,18 +91,15 @@ func snapshotClient(config *rest.Config) (snapshots.Interface, error) {
 }
 
 func (c *inCluster) provisioner(config *rest.Config, m *metrics) (claimWatcher, error) {
-	secrets, err := c.parseSecrets()
-	if err != nil {
-		return nil, err
-	}
 	p := provisioner.Config{
-		DriverName: c.driverName, Legacy: c.legacy, Volumes: c.service, Client: c.api, Snapshots: c.snapshots,
-		Defaults: c.defaults, Secrets: secrets, Workers: c.workers, Log: c.log, Metrics: m.registry,
+		DriverName: c.driverName, Legacy: c.settings.legacy, Volumes: c.service, Client: c.api, Snapshots: c.snapshots,
+		Defaults: c.settings.defaults, Secrets: c.settings.secrets, Workers: c.workers, Log: c.log, Metrics: m.registry,
 	}
 	var room *capacity.Publisher
 	if c.capacityOwner != "" {
 		p.Full = func() { room.Soon() }
 	}
+	var err error
 	if c.leaderElection {
 		if p.Election, err = election(config, c.driverName, c.electionNamespace, c.sidecarLeases()); err != nil {
 			return nil, err
@@ -131,7 +114,7 @@ func (c *inCluster) provisioner(config *rest.Config, m *metrics) (claimWatcher, 
 		room = c.publisher(known)
 		k.Beside(room.Run)
 	}
-	c.beside(k, known, secrets)
+	c.beside(k, known)
 	return k, nil
 }
 
@@ -144,8 +127,8 @@ func (o *controllerOptions) sidecarLeases() []string {
 	return provisioner.SidecarLeases(o.driverName, o.resizer != off, o.snapshotter != off)
 }
 
-func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informers, secrets provisioner.Secrets) {
-	visits := provisioner.Visits{Visit: c.shares.Visit, Ours: c.ours, Legacy: c.legacy, Defaults: c.defaults, Classes: known.Classes, Log: c.log}
+func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informers) {
+	visits := provisioner.Visits{Visit: c.shares.Visit, Ours: c.ours, Legacy: c.settings.legacy, Defaults: c.settings.defaults, Classes: known.Classes, Log: c.log}
 	k.Beside(visits.Run)
 	if c.resizer != off {
 		k.Beside(c.said("resizing", func(ctx context.Context) error {
@@ -158,7 +141,7 @@ func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informer
 	if c.snapshots != nil {
 		k.Beside(c.said("snapshotting", func(ctx context.Context) error {
 			return snapshotting.Run(ctx, snapshotting.Config{
-				DriverName: c.driverName, Volumes: c.service, Client: secrets.Client(c.api), Snapshots: c.snapshots, Persistent: known.Volumes,
+				DriverName: c.driverName, Volumes: c.service, Client: c.settings.secrets.Client(c.api), Snapshots: c.snapshots, Persistent: known.Volumes,
 				SecretsOfMount: provisioner.SecretMountOptions, Needed: c.snapshotter == on, Log: c.log,
 			})
 		}))
@@ -177,11 +160,11 @@ func (c *inCluster) said(what string, task func(context.Context) error) func(con
 func (c *inCluster) publisher(known provisioner.Informers) *capacity.Publisher {
 	namespace, owner, _ := strings.Cut(c.capacityOwner, "/")
 	return capacity.New(capacity.Config{
-		DriverName: c.driverName, Names: c.legacy.Names, Parameters: c.legacy.Parameters, Shares: c.service, Client: c.api, Classes: known.Classes,
+		DriverName: c.driverName, Names: c.settings.legacy.Names, Parameters: c.settings.legacy.Parameters, Shares: c.service, Client: c.api, Classes: known.Classes,
 		Namespace: namespace, Owner: owner, Log: c.log,
 	})
 }
 
 func (c *inCluster) ours(name string) bool {
-	return name == c.driverName || slices.Contains(c.legacy.Names, name)
+	return name == c.driverName || slices.Contains(c.settings.legacy.Names, name)
 }

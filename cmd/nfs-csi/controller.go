@@ -13,6 +13,7 @@ import (
 
 	"github.com/nfs-csi/nfs-csi/pkg/driver"
 	"github.com/nfs-csi/nfs-csi/pkg/driver/socket"
+	"github.com/nfs-csi/nfs-csi/pkg/provisioner"
 	"github.com/nfs-csi/nfs-csi/pkg/share"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
@@ -67,7 +68,7 @@ func (o *controllerOptions) add(f *pflag.FlagSet) {
 
 // run is the controller: NFS client, shares, CSI service, and around it the provisioner and a socket.
 func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) (err error) {
-	defaults, err := o.check()
+	says, err := o.check()
 	if err != nil {
 		return err
 	}
@@ -77,14 +78,14 @@ func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) (err erro
 		return err
 	}
 	manager := share.NewManager(share.Config{
-		Open: client{log: log, metrics: m, tls: o.tls, compare: o.compareCopies}.open, Route: routeName, Locations: locations(defaults),
+		Open: client{log: log, metrics: m, tls: o.tls, compare: o.compareCopies}.open, Route: routeName, Locations: locations(says.defaults),
 		Classify: classify, Observe: m.operation, Log: log,
 	})
 	defer func() { err = errors.Join(err, manager.Close()) }()
 	m.controller(work{manager.Stats, manager.Copies, time.Now}).install()
 	calls := driver.Calls{Log: log, Observe: m.call}
-	service := driver.NewController(manager, defaults, log)
-	claims, err := o.kubernetes(calls.Controller(service), manager, defaults, m, log)
+	service := driver.NewController(manager, says.defaults, log)
+	claims, err := o.kubernetes(calls.Controller(service), manager, says, m, log)
 	if err != nil {
 		return err
 	}
@@ -108,29 +109,39 @@ func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) (err erro
 		claims.Run)
 }
 
-// check reads what the flags say of classes, and reports all mistakes.
-func (o *controllerOptions) check() (volume.Defaults, error) {
-	policy, err1 := volume.ParsePolicy(o.onDelete)
-	permissions, err2 := volume.ParseMode(o.mode)
-	template, err6 := volume.ParseTemplate(o.subDir)
-	if err6 != nil {
-		err6 = fmt.Errorf("--default-subdir: %w", err6)
-	}
-	_, err7 := o.parseSecrets()
-	d := volume.Defaults{Server: o.server, Share: o.share, Policy: policy, Mode: permissions, Template: template}
-	var err3, err4, err5 error
+// settings are what the flags say, as values.
+type settings struct {
+	defaults volume.Defaults
+	legacy   provisioner.Legacy
+	secrets  provisioner.Secrets
+}
+
+// check reads what the flags say, and reports all mistakes.
+func (o *controllerOptions) check() (p settings, err error) {
+	d := &p.defaults
+	d.Server, d.Share = o.server, o.share
+	var errs [8]error
+	d.Policy, errs[0] = volume.ParsePolicy(o.onDelete)
+	d.Mode, errs[1] = volume.ParseMode(o.mode)
 	if o.server != "" || o.share != "" {
 		if _, err := volume.ParseLocation(o.server, o.share); err != nil {
-			err3 = fmt.Errorf("--nfs-server and --nfs-share: %w", err)
+			errs[2] = fmt.Errorf("--nfs-server and --nfs-share: %w", err)
 		}
 	}
 	if o.workers < 1 {
-		err4 = fmt.Errorf("--workers is %d: it must be at least 1", o.workers)
+		errs[3] = fmt.Errorf("--workers is %d: it must be at least 1", o.workers)
 	}
 	if o.leaderElection && !o.csiOnly && o.electionNamespace == "" {
-		err5 = errors.New("--leader-election-namespace is missing: name the namespace of the lease, or switch --leader-election=false")
+		errs[4] = errors.New("--leader-election-namespace is missing: name the namespace of the lease, or switch --leader-election=false")
 	}
-	return d, errors.Join(err1, err2, err3, err4, err5, err6, err7, mode("--resizer", o.resizer), mode("--snapshotter", o.snapshotter), o.checkCapacityOwner(), o.checkLegacy(d))
+	if d.Template, err = volume.ParseTemplate(o.subDir); err != nil {
+		errs[5] = fmt.Errorf("--default-subdir: %w", err)
+	}
+	if p.secrets, err = provisioner.ParseSecrets(o.secrets); err != nil {
+		errs[6] = fmt.Errorf("--secret: %w", err)
+	}
+	p.legacy, errs[7] = o.legacy(p.defaults)
+	return p, errors.Join(append(errs[:], mode("--resizer", o.resizer), mode("--snapshotter", o.snapshotter), o.checkCapacityOwner())...)
 }
 
 func locations(d volume.Defaults) []volume.Location {

@@ -26,12 +26,6 @@ func (o *controllerOptions) addLegacy(f *pflag.FlagSet) {
 	f.StringVar(&o.volumeSource, "volume-source", sourceCSI, "what the volumes of such classes are to nodes: csi, or nfs, which is mounted without this driver's node service by the nodes' own mount.nfs")
 }
 
-// checkLegacy is [controllerOptions.legacy] for its mistakes.
-func (o *controllerOptions) checkLegacy(d volume.Defaults) error {
-	_, err := o.legacy(d)
-	return err
-}
-
 // legacy reads what the flags say of nfs-subdir-external-provisioner, and reports all mistakes.
 func (o *controllerOptions) legacy(d volume.Defaults) (provisioner.Legacy, error) {
 	l := provisioner.Legacy{Exports: map[string]volume.Location{}, InTree: o.volumeSource == sourceNFS}

@@ -96,17 +96,17 @@ func TestDefaultsFromTheEnvironment(t *testing.T) {
 		t.Errorf("defaults are %q", got)
 	}
 	o := controllerOptions{server: "old.example.com", share: "/exports", mode: "0770", workers: 1, csiOnly: true, resizer: auto, snapshotter: off, volumeSource: sourceCSI}
-	d, err := o.check()
-	if err != nil || d.Mode != 0o770 || d.Policy != volume.Delete {
+	says, err := o.check()
+	if d := says.defaults; err != nil || d.Mode != 0o770 || d.Policy != volume.Delete {
 		t.Errorf("%+v, %v", d, err)
 	}
 	o.provisionerNames = append(c.Flags().Lookup("provisioner-name").Value.(pflag.SliceValue).GetSlice(), "second=[fd00::1]:/two", "second", "")
-	legacy, err := o.legacy(d)
-	if err == nil || !slices.Equal(legacy.Names, []string{"cluster.local/old", "second"}) || legacy.Default.String() != "old.example.com:/exports" ||
+	says, err = o.check()
+	if legacy := says.legacy; err == nil || !slices.Equal(legacy.Names, []string{"cluster.local/old", "second"}) || legacy.Default.String() != "old.example.com:/exports" ||
 		legacy.Exports["second"].String() != "[fd00::1]:/two" || legacy.InTree {
 		t.Errorf("%+v, %v", legacy, err)
 	}
-	if l := locations(d); len(l) != 1 || l[0].String() != "old.example.com:/exports" {
+	if l := locations(says.defaults); len(l) != 1 || l[0].String() != "old.example.com:/exports" {
 		t.Errorf("locations %v", l)
 	}
 }
