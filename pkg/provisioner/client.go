@@ -10,25 +10,25 @@ import (
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
-// savingClient is a client whose saving of PersistentVolumes ends in time and is told to calls, and to unsaved when it
+// savingClient is a client whose saving of PersistentVolumes ends in time and is told to calls, and to notices when it
 // fails, and to which one that has gone is deleted. Its Events pass through fillings. The library saves without a deadline,
 // and deletes twice where its cache is late.
 type savingClient struct {
 	kubernetes.Interface
 	calls    *calls
 	fillings *fillings
-	unsaved  *unsaved
+	notices  *notices
 }
 
 func (c savingClient) CoreV1() corev1.CoreV1Interface {
-	return savingCore{CoreV1Interface: c.Interface.CoreV1(), calls: c.calls, fillings: c.fillings, unsaved: c.unsaved}
+	return savingCore{CoreV1Interface: c.Interface.CoreV1(), calls: c.calls, fillings: c.fillings, notices: c.notices}
 }
 
 type savingCore struct {
 	corev1.CoreV1Interface
 	calls    *calls
 	fillings *fillings
-	unsaved  *unsaved
+	notices  *notices
 }
 
 func (c savingCore) Events(namespace string) corev1.EventInterface {
@@ -36,13 +36,13 @@ func (c savingCore) Events(namespace string) corev1.EventInterface {
 }
 
 func (c savingCore) PersistentVolumes() corev1.PersistentVolumeInterface {
-	return savingVolumes{PersistentVolumeInterface: c.CoreV1Interface.PersistentVolumes(), calls: c.calls, unsaved: c.unsaved}
+	return savingVolumes{PersistentVolumeInterface: c.CoreV1Interface.PersistentVolumes(), calls: c.calls, notices: c.notices}
 }
 
 type savingVolumes struct {
 	corev1.PersistentVolumeInterface
 	calls   *calls
-	unsaved *unsaved
+	notices *notices
 }
 
 func (s savingVolumes) Create(ctx context.Context, pv *v1.PersistentVolume, o metav1.CreateOptions) (*v1.PersistentVolume, error) {
@@ -56,7 +56,7 @@ func (s savingVolumes) Create(ctx context.Context, pv *v1.PersistentVolume, o me
 	defer context.AfterFunc(s.calls.ctx, cancel)()
 	made, err := s.PersistentVolumeInterface.Create(ctx, pv, o)
 	if err != nil && !errors.IsAlreadyExists(err) {
-		s.unsaved.tell(pv, err)
+		s.notices.unsaved(pv, err)
 	}
 	return made, err
 }

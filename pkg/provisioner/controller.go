@@ -59,7 +59,7 @@ type Controller struct {
 	calls    *calls
 	caches   caches
 	fillings *fillings
-	unsaved  unsaved
+	notices  *notices
 	library  *controller.ProvisionController
 	beside   []func(context.Context)
 }
@@ -79,16 +79,16 @@ func New(c Config) (*Controller, error) {
 		c.Full = func() {}
 	}
 	running := newCalls(callTimeout)
-	k := &Controller{config: c, calls: running, caches: newCaches(c.Client, c.DriverName, c.Legacy), fillings: newFillings(backOff())}
+	k := &Controller{config: c, calls: running, caches: newCaches(c.Client, c.DriverName, c.Legacy), fillings: newFillings(backOff()), notices: newNotices(c.Log)}
 	measured, err := registered(c.Metrics)
 	if err != nil {
 		return nil, err
 	}
-	k.library = controller.NewProvisionController(k.logger(), savingClient{Interface: c.Client, calls: running, fillings: k.fillings, unsaved: &k.unsaved}, c.DriverName,
+	k.library = controller.NewProvisionController(k.logger(), savingClient{Interface: c.Client, calls: running, fillings: k.fillings, notices: k.notices}, c.DriverName,
 		&provisioner{
 			driver: c.DriverName, volumes: c.Volumes, calls: running, client: c.Client,
 			sources:  sources{driver: c.DriverName, client: c.Client, snapshots: c.Snapshots},
-			fillings: k.fillings, defaults: c.Defaults, secrets: c.Secrets, full: c.Full,
+			fillings: k.fillings, notices: k.notices, defaults: c.Defaults, secrets: c.Secrets, full: c.Full,
 			legacy: c.Legacy, known: k.caches.volumes.GetStore(), classes: k.caches.classes.GetStore(), log: c.Log,
 		}, k.options(measured)...)
 	return k, nil
@@ -186,7 +186,7 @@ func (k *Controller) work(ctx context.Context) {
 	k.config.Log.Info("provisioning", "driver", k.config.DriverName, "names", k.config.Legacy.Names, "workers", k.config.Workers)
 	var beside sync.WaitGroup
 	beside.Go(func() { k.workBeside(ctx) })
-	defer k.unsaved.begin(k.config.Client, k.config.DriverName)()
+	defer k.notices.begin(k.config.Client, k.config.DriverName)()
 	k.library.Run(ctx)
 	k.calls.stop(stopGrace)
 	beside.Wait()

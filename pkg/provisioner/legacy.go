@@ -59,9 +59,7 @@ func (p *provisioner) translate(ctx context.Context, o controller.ProvisionOptio
 	if err != nil {
 		return err
 	}
-	if len(class.Ignored) > 0 {
-		p.log.WarnContext(ctx, "parameters of a class are passed over, as nfs-subdir-external-provisioner does", "class", o.StorageClass.Name, "parameters", class.Ignored)
-	}
+	p.notices.ignored(ctx, o.StorageClass, o.PVC, class.Ignored)
 	claim := volume.Claim{Namespace: o.PVC.Namespace, Name: o.PVC.Name, Volume: o.PVName, Labels: o.PVC.Labels, Annotations: o.PVC.Annotations}
 	dir, adopt, err := class.Dir(claim)
 	if err != nil {

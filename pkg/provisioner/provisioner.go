@@ -37,6 +37,7 @@ type provisioner struct {
 	client   kubernetes.Interface
 	sources  sources
 	fillings *fillings
+	notices  *notices
 	defaults volume.Defaults
 	secrets  Secrets
 	full     func() // is told that a share has no room for a volume
