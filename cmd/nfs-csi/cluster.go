@@ -114,7 +114,7 @@ func (c *inCluster) provisioner(config *rest.Config, m *metrics) (claimWatcher, 
 		room = c.publisher(known)
 		k.Beside(room.Run)
 	}
-	c.beside(k, known)
+	c.beside(k, known, m)
 	return k, nil
 }
 
@@ -127,9 +127,10 @@ func (o *controllerOptions) sidecarLeases() []string {
 	return provisioner.SidecarLeases(o.driverName, o.resizer != off, o.snapshotter != off)
 }
 
-func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informers) {
+func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informers, m *metrics) {
 	visits := provisioner.Visits{Visit: c.shares.Visit, Ours: c.ours, Legacy: c.settings.legacy, Defaults: c.settings.defaults, Classes: known.Classes, Log: c.log}
 	k.Beside(visits.Run)
+	c.hint(k, visits, m)
 	if c.resizer != off {
 		k.Beside(c.said("resizing", func(ctx context.Context) error {
 			return resizing.Run(ctx, resizing.Config{

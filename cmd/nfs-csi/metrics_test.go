@@ -39,6 +39,7 @@ func controllerMetrics(t *testing.T) *metrics {
 		t.Fatal(err)
 	}
 	m.operation("create", time.Second, nil)
+	m.worksGauge().WithLabelValues("server:/share").Set(1)
 	q.NewDepthMetric("claims").Inc()
 	q.NewAddsMetric("claims").Inc()
 	q.NewLatencyMetric("claims").Observe(1)

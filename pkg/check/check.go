@@ -73,6 +73,27 @@ type checker struct {
 
 // Run looks at everything in order. What cannot be known after a failure is left out.
 func Run(ctx context.Context, c Config) Report {
+	r := newChecker(c)
+	r.all(ctx)
+	return r.report
+}
+
+// Look does as little as tells whether volumes can be made: it opens the export and asks for its room, by one connection, and writes
+// nothing. TLS, ReadOnly, Calls and Throughput are not looked at.
+func Look(ctx context.Context, c Config) Report {
+	c.ReadOnly = false // a driver is to write there
+	r := newChecker(c)
+	if r.probe(ctx, r.open) {
+		r.probe(ctx, r.space)
+		r.probe(ctx, r.inodes)
+	}
+	if r.fs != nil {
+		r.fs.Close()
+	}
+	return r.report
+}
+
+func newChecker(c Config) *checker {
 	if c.Timeout <= 0 {
 		c.Timeout = defaultTimeout
 	}
@@ -87,8 +108,7 @@ func Run(ctx context.Context, c Config) Report {
 	r := &checker{Config: c}
 	r.report.Export = volume.Location{Server: c.NFS.Server, Share: c.NFS.Export}.String()
 	r.report.Result = OK
-	r.all(ctx)
-	return r.report
+	return r
 }
 
 // all runs every probe, until one fails without which the others mean nothing.

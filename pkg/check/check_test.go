@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,6 +55,29 @@ func TestSilentServer(t *testing.T) {
 	r := Run(t.Context(), Config{NFS: nfs.Config{Server: f.Host, Port: f.Port, MountPort: f.Port, Export: "/e"}, Timeout: 500 * time.Millisecond})
 	want(t, r, OK, "reach", "takes connections")
 	want(t, r, Fail, "versions", "no version of NFS answers")
+}
+
+// A look tells whether volumes can be made, and makes nothing.
+func TestLook(t *testing.T) {
+	g := nfsserver.StartGoNFS(t)
+	config := nfs.Config{Server: g.Host, Port: g.Port, MountPort: g.Port, Export: g.Export, Versions: []nfs.Version{nfs.V3}}
+	r := Look(t.Context(), Config{NFS: config})
+	want(t, r, OK, "export", "may write there")
+	want(t, r, OK, "space", "")
+	if r.Result == Fail || len(r.Lines) != 3 {
+		t.Errorf("of an export that works: %+v", r)
+	}
+	if left, err := os.ReadDir(g.Dir); err != nil || len(left) > 0 {
+		t.Errorf("there is left %v, %v", left, err)
+	}
+	config.Dial = func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	}
+	r = Look(t.Context(), Config{NFS: config})
+	want(t, r, Fail, "export", "nothing listens there")
+	f := nfsserver.FrontOf(t, nfsserver.AnswerNobody, nil, nfsserver.StartGoNFS(t))
+	r = Look(t.Context(), Config{NFS: nfs.Config{Server: f.Host, Port: f.Port, MountPort: f.Port, Export: "/e"}, Timeout: 500 * time.Millisecond})
+	want(t, r, Fail, "export", "no answer within 500ms -> look at the server's load and log, and at the network")
 }
 
 func TestNames(t *testing.T) {

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"syscall"
@@ -38,7 +39,7 @@ var fixes = [...]struct {
 	{fs.ErrNotExist, "name an exported directory (see exports), and export it to this client's address: servers hide exports from those they do not admit"},
 	{syscall.ENOTDIR, "name a directory"},
 	{nfs.ErrUnreachable, "look at the server's load and log, and at the network"},
-	{context.DeadlineExceeded, "look at the server's load and log, or give it more time: --timeout"},
+	{context.DeadlineExceeded, "look at the server's load and log, and at the network"},
 }
 
 func fixOf(err error) string {
@@ -56,5 +57,5 @@ func (c *checker) short(err error) string {
 	for _, prefix := range []string{"opening " + c.NFS.Server + ":" + c.NFS.Export + ": ", "server refuses us: "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
-	return text
+	return strings.Replace(text, context.DeadlineExceeded.Error(), fmt.Sprintf("no answer within %v", c.Timeout), 1)
 }

@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -93,4 +94,16 @@ func (v Visits) places() map[place][]string {
 		places[place{parsed.Location, strings.Join(options, ",")}] = class.MountOptions
 	}
 	return places
+}
+
+// Ways are the mount options of the classes that use the share at l, each once.
+func (v Visits) Ways(l volume.Location) [][]string {
+	var ways [][]string
+	places := v.places()
+	for _, p := range slices.SortedFunc(maps.Keys(places), func(a, b place) int { return strings.Compare(a.mountOptions, b.mountOptions) }) {
+		if p.location == l {
+			ways = append(ways, places[p])
+		}
+	}
+	return ways
 }

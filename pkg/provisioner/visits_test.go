@@ -52,6 +52,15 @@ func TestSharesOfClassesAreVisited(t *testing.T) {
 		defer mu.Unlock()
 		return visits["server:/share"] > 0 && visits["default:/d"] == 3
 	})
+	if ways := v.Ways(volume.Location{Server: "default", Share: "/d"}); len(ways) != 1 || !slices.Equal(ways[0], []string{"nfsvers=4.1", "hard"}) {
+		t.Errorf("the default export is mounted with %v", ways)
+	}
+	if ways := v.Ways(volume.Location{Server: "server", Share: "/share"}); len(ways) != 1 {
+		t.Errorf("two classes with the same options make the ways %v", ways)
+	}
+	if ways := v.Ways(volume.Location{Server: "nobody", Share: "/s"}); ways != nil {
+		t.Errorf("nobody's export is mounted with %v", ways)
+	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
