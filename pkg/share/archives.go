@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -94,7 +95,7 @@ func (d *deletion) recordArchive(ctx context.Context, target volume.Dir, info fs
 // readArchive reads one record; false for what is none.
 func (s *share) readArchive(ctx context.Context, file string) (r archiveRecord, ok bool, err error) {
 	data, err := s.fs.ReadFile(ctx, archivesDir+"/"+file, maxRecord)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(kindOf(err, s.classify), volume.ErrInvalid) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(failure.Kind(err, s.classify), volume.ErrInvalid) {
 		return r, false, nil
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -54,7 +55,7 @@ func (d *deletion) moveBeside(ctx context.Context) (aside, error) {
 		return aside{}, fmt.Errorf("writing %q: %w", stagingDir+"/"+note, err)
 	}
 	moved, err := d.move(ctx, string(d.id.Dir), string(n.Dir))
-	if definite(err, d.classify) || err == nil && !moved {
+	if failure.Definite(err, d.classify) || err == nil && !moved {
 		err = errors.Join(err, d.remove(ctx, stagingDir+"/"+note))
 	}
 	if err != nil || !moved {
@@ -70,7 +71,7 @@ func (p *purger) removeBeside(ctx context.Context, info fs.FileInfo) error {
 		return nil
 	}
 	data, err := p.share.fs.ReadFile(ctx, trashDir+"/"+info.Name(), maxRecord)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(kindOf(err, p.share.classify), volume.ErrInvalid) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(failure.Kind(err, p.share.classify), volume.ErrInvalid) {
 		return nil
 	}
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -26,7 +27,7 @@ type creation struct {
 	record  volume.Record
 
 	space     volume.Space // where the class wants it checked
-	progress  *progress    // of copying a source
+	progress  progress     // of copying a source
 	origin    origin       // what the volume is filled from
 	originErr error        // why there is no such source
 
@@ -40,7 +41,7 @@ type creation struct {
 
 // create makes the volume that r asks for, or finds it made; id is r's, now the time for its record. p is told of the copying of a
 // source, if there is one.
-func (s *share) create(ctx context.Context, r volume.Request, id volume.ID, now time.Time, p *progress) (volume.Record, error) {
+func (s *share) create(ctx context.Context, r volume.Request, id volume.ID, now time.Time, p progress) (volume.Record, error) {
 	r.Class = r.Class.With(r.Changes)
 	r.Class.Adopt = r.Class.Adopt && r.Source == nil // which would mix what is there with what is copied
 	c := &creation{share: s, request: r, progress: p}
@@ -78,7 +79,7 @@ func (c *creation) try(ctx context.Context) error {
 		return err
 	}
 	err := c.run(ctx)
-	if definite(err, c.classify) {
+	if failure.Definite(err, c.classify) {
 		if undone := c.undo(ctx); undone != nil {
 			return fmt.Errorf("%w: after %v: %v", volume.ErrUnavailable, err, undone)
 		}
@@ -148,7 +149,7 @@ func (c *creation) lookAtSource(ctx context.Context) error {
 		return nil
 	}
 	c.origin, c.originErr = c.share.origin(ctx, *c.request.Source)
-	if c.originErr != nil && !definite(c.originErr, c.classify) {
+	if c.originErr != nil && !failure.Definite(c.originErr, c.classify) {
 		return c.originErr
 	}
 	return nil
@@ -300,7 +301,7 @@ func (c *creation) reserve(ctx context.Context) error {
 func firstUnsure(errs []error, classify func(error) error) error {
 	var first error
 	for _, err := range errs {
-		if err != nil && (first == nil || !definite(err, classify)) {
+		if err != nil && (first == nil || !failure.Definite(err, classify)) {
 			first = err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/jobs"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -17,10 +18,11 @@ func (m *Manager) fill(ctx context.Context, r volume.Request, id volume.ID) (vol
 		return volume.Volume{}, fmt.Errorf("%w: the source is on %s and the volume would be on %s: a copy stays on its share, so use a class with that server and share",
 			volume.ErrInvalid, from, id.Location)
 	}
-	key := jobKey{id.Location, ofVolume, id.Name()}
-	p := newProgress(op)
+	key := copyKey{id.Location, ofVolume, id.Name()}
 	request := fmt.Sprint(r.RequiredBytes, r.LimitBytes, handle(r.Source), id)
-	made, err := m.copies.join(ctx, key, request, p, func(ctx context.Context) (made, error) { return m.filled(ctx, r, id, p) })
+	made, err := m.copies.Join(ctx, key, request, op, func(ctx context.Context, p *jobs.Progress) (copied, error) {
+		return m.filled(ctx, op, r, id, p)
+	})
 	return made.volume, err
 }
 
@@ -32,26 +34,26 @@ func opAndLocation(s volume.Source) (op string, l volume.Location) {
 	return "clone", s.Volume.Location
 }
 
-func (m *Manager) filled(ctx context.Context, r volume.Request, id volume.ID, p *progress) (made, error) {
+func (m *Manager) filled(ctx context.Context, op string, r volume.Request, id volume.ID, p *jobs.Progress) (copied, error) {
 	release, err := m.locks.hold(namesOf(id))
 	if err != nil {
-		return made{}, err
+		return copied{}, err
 	}
 	defer release()
 	released, err := m.locks.use(namesOfSource(*r.Source))
 	if err != nil {
-		return made{}, err
+		return copied{}, err
 	}
 	defer released()
 	var rec volume.Record
-	err = m.on(ctx, p.op, id.Location, r.MountOptions, func(s *share) (err error) {
+	err = m.on(ctx, op, id.Location, r.MountOptions, func(s *share) (err error) {
 		rec, err = s.create(ctx, r, id, m.config.Now(), p)
 		return err
 	})
 	if err != nil {
-		return made{}, err
+		return copied{}, err
 	}
-	return made{volume: volumeOf(rec, id.Location)}, nil
+	return copied{volume: volumeOf(rec, id.Location)}, nil
 }
 
 // filled says whether a volume that has a source holds it: its verified copy has left staging, and its directory is there.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -204,7 +205,7 @@ func (p *page[T]) readAll(ctx context.Context, s *share, files []string) error {
 	for i, file := range files {
 		calls[i] = func() (err error) {
 			items[i], ok[i], err = p.read(s, ctx, strings.TrimSuffix(file, recordSuffix))
-			if errors.Is(kindOf(err, s.classify), volume.ErrInvalid) {
+			if errors.Is(failure.Kind(err, s.classify), volume.ErrInvalid) {
 				s.log.Warn("passing over what is no record", "location", s.location.String(), "err", err)
 				return nil
 			}

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/jobs"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -43,7 +45,7 @@ type Manager struct {
 	config Config
 	pool   *pool
 	locks  locks
-	copies copies
+	copies *jobs.Jobs[copyKey, copied]
 }
 
 // NewManager makes a Manager, which opens shares as they are needed. Close it.
@@ -71,7 +73,7 @@ func NewManager(c Config) *Manager {
 	}
 	m := &Manager{config: c}
 	m.pool = newPool(c, &m.locks)
-	m.copies.ctx, m.copies.start = m.pool.ctx, m.pool.begin
+	m.copies = jobs.New[copyKey, copied](m.pool.ctx, m.pool.begin)
 	return m
 }
 
@@ -88,9 +90,6 @@ func (m *Manager) Trash() int {
 	return n
 }
 
-// Copies lists the copies that are being made, oldest first.
-func (m *Manager) Copies() []Copy { return m.copies.list() }
-
 // on runs one operation on the share at l, and explains its error.
 func (m *Manager) on(ctx context.Context, op string, l volume.Location, mountOptions []string, do func(*share) error) (err error) {
 	began := time.Now()
@@ -103,7 +102,7 @@ func (m *Manager) on(ctx context.Context, op string, l volume.Location, mountOpt
 	if err == nil {
 		return nil
 	}
-	return explain(fmt.Errorf("on %s: %w", l, err), m.config.Classify)
+	return failure.Explain(fmt.Errorf("on %s: %w", l, err), m.config.Classify)
 }
 
 // Create makes the volume that r asks for, or finds it made by an earlier call. [volume.ErrExists]: a volume of the

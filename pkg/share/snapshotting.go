@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/jobs"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -16,52 +18,53 @@ import (
 // [volume.ErrExists]: a snapshot of the name is of another volume.
 func (m *Manager) CreateSnapshot(ctx context.Context, r volume.SnapshotRequest) (volume.Snapshot, error) {
 	id := r.ID()
-	key := jobKey{id.Location, ofSnapshot, id.Name}
-	p := newProgress("snapshot")
-	made, err := m.copies.join(ctx, key, r.Source.String(), p, func(ctx context.Context) (made, error) { return m.snapshot(ctx, r, id, p) })
+	key := copyKey{id.Location, ofSnapshot, id.Name}
+	made, err := m.copies.Join(ctx, key, r.Source.String(), "snapshot", func(ctx context.Context, p *jobs.Progress) (copied, error) {
+		return m.snapshot(ctx, r, id, p)
+	})
 	return made.snapshot, err
 }
 
-func (m *Manager) snapshot(ctx context.Context, r volume.SnapshotRequest, id volume.SnapshotID, p *progress) (made, error) {
+func (m *Manager) snapshot(ctx context.Context, r volume.SnapshotRequest, id volume.SnapshotID, p *jobs.Progress) (copied, error) {
 	release, err := m.locks.hold(namesOfSnapshot(id))
 	if err != nil {
-		return made{}, err
+		return copied{}, err
 	}
 	defer release()
 	released, err := m.locks.use(namesOf(r.Source))
 	if err != nil {
-		return made{}, err
+		return copied{}, err
 	}
 	defer released()
 	var rec volume.SnapshotRecord
-	err = m.on(ctx, p.op, id.Location, r.MountOptions, func(s *share) (err error) {
+	err = m.on(ctx, "snapshot", id.Location, r.MountOptions, func(s *share) (err error) {
 		rec, err = s.snapshot(ctx, r, m.config.Now(), p)
 		return err
 	})
 	if err != nil {
-		return made{}, err
+		return copied{}, err
 	}
-	return made{snapshot: snapshotOf(rec, id.Location)}, nil
+	return copied{snapshot: snapshotOf(rec, id.Location)}, nil
 }
 
 // snapshotting makes one snapshot: record, copy in staging, and the move into place.
 type snapshotting struct {
 	*share
 	request  volume.SnapshotRequest
-	progress *progress
+	progress progress
 	seen     snapshotState
 	source   state
 	record   volume.SnapshotRecord
 	drop     bool // the record, if this fails for good
 }
 
-func (s *share) snapshot(ctx context.Context, r volume.SnapshotRequest, now time.Time, p *progress) (volume.SnapshotRecord, error) {
+func (s *share) snapshot(ctx context.Context, r volume.SnapshotRequest, now time.Time, p progress) (volume.SnapshotRecord, error) {
 	c := &snapshotting{share: s, request: r, progress: p}
 	for range creationAttempts {
 		c.record = volume.SnapshotRecord{Version: volume.RecordVersion, Name: r.ID().Name, Source: r.Source.String(), Created: now.UTC().Truncate(time.Second)}
 		c.drop = false
 		err := c.try(ctx)
-		if c.drop && definite(err, c.classify) {
+		if c.drop && failure.Definite(err, c.classify) {
 			err = c.undo(ctx, err)
 		}
 		if !errors.Is(err, errChanged) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -118,7 +119,7 @@ func (v *surveyor) records(ctx context.Context, dir string, read func(key string
 		for i, info := range some {
 			calls[i] = func() (err error) {
 				keep[i], ok[i], err = read(strings.TrimSuffix(info.Name(), recordSuffix), info)
-				if errors.Is(kindOf(err, v.classify), volume.ErrInvalid) {
+				if errors.Is(failure.Kind(err, v.classify), volume.ErrInvalid) {
 					err = nil
 				}
 				return err
@@ -251,7 +252,7 @@ func (v *surveyor) parents(ctx context.Context) error {
 			continue
 		}
 		infos, err := v.list(ctx, dir)
-		if err != nil && !errors.Is(kindOf(err, v.classify), volume.ErrInvalid) {
+		if err != nil && !errors.Is(failure.Kind(err, v.classify), volume.ErrInvalid) {
 			return err
 		}
 		v.parent[dir] = infos

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -38,7 +39,7 @@ func (s *share) findTarball(ctx context.Context, id volume.SnapshotID) (tarball,
 	elements := strings.Split(id.Source, "/")
 	for i, e := range elements {
 		infos, err := s.fs.ReadDir(ctx, found.path)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(kindOf(err, s.classify), volume.ErrInvalid) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(failure.Kind(err, s.classify), volume.ErrInvalid) {
 			return tarball{}, nil // there is none, or something that is no directory
 		}
 		if err != nil {

@@ -7,8 +7,21 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/unpack"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
+
+const (
+	maxCopies  = 4                // of one share that run at once; each has many requests in flight
+	stallAfter = 15 * time.Minute // without any progress a copy is given up, for a retry to begin anew
+)
+
+// progress is told how far a copy has come.
+type progress interface {
+	Now(doing string) // in words
+	Copied(files, bytes int64)
+	Total(files, bytes int64)
+}
 
 // transfer copies one tree into staging, for a volume or a snapshot that has its record already.
 type transfer struct {
@@ -21,7 +34,7 @@ type transfer struct {
 	// wanted says why the copy is of no use any more: its source or its record has gone. A copy from which things are
 	// removed meanwhile is made without them, so that only this tells a whole one from one of a source that was deleted.
 	wanted   func(ctx context.Context) error
-	progress *progress
+	progress progress
 }
 
 // run answers the name in staging of a copy that is whole and verified. After an error there is none, or it is left to
@@ -30,7 +43,7 @@ func (t *transfer) run(ctx context.Context) (staged string, err error) {
 	if err := t.clearStaging(ctx, t.kind, t.key); err != nil {
 		return "", err
 	}
-	t.progress.now("waiting for other copies on this share")
+	t.progress.Now("waiting for other copies on this share")
 	select {
 	case t.copying <- struct{}{}:
 		defer func() { <-t.copying }()
@@ -40,11 +53,11 @@ func (t *transfer) run(ctx context.Context) (staged string, err error) {
 	if err := t.wanted(ctx); err != nil {
 		return "", err
 	}
-	t.progress.now("copying")
+	t.progress.Now("copying")
 	staged = stagingName(t.kind, t.key)
 	err = t.copy(ctx, stagingDir+"/"+staged)
 	if err == nil {
-		t.progress.now("moving the copy into place")
+		t.progress.Now("moving the copy into place")
 		err = t.wanted(ctx)
 	}
 	if err != nil {
@@ -68,11 +81,13 @@ func (t *transfer) copy(ctx context.Context, to string) error {
 	defer func() { enough(); <-counted }()
 	fill := t.fs.CopyTree
 	if t.packed {
-		fill = t.unpack
+		fill = func(ctx context.Context, from, to string, progress func(files, bytes int64)) error {
+			return unpack.Unpack(ctx, t.fs, from, to, progress)
+		}
 	}
 	err := fill(ctx, t.from, to, func(files, bytes int64) {
 		stalled.Reset(stallAfter)
-		t.progress.copied(files, bytes)
+		t.progress.Copied(files, bytes)
 	})
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, volume.ErrUnavailable) {
 		return cause
@@ -127,5 +142,5 @@ func (t *transfer) count(ctx context.Context) {
 			bytes += info.Size()
 		}
 	}
-	t.progress.total(files, bytes)
+	t.progress.Total(files, bytes)
 }

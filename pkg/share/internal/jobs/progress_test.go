@@ -1,4 +1,4 @@
-package share
+package jobs
 
 import "testing"
 
@@ -9,13 +9,13 @@ func TestProgressInWords(t *testing.T) {
 		do   func()
 	}{
 		{"looking at the share", func() {}},
-		{"copying", func() { p.now("copying") }},
-		{"copying: 999 B, 7 files so far", func() { p.copied(7, 999) }},
-		{"copying: 1.2 GiB, 12,034 files so far", func() { p.copied(12034, 1288490189) }},
-		{"copying: 43 % (1.2 GiB of 2.9 GiB, 12,034 of 26,000 files)", func() { p.total(26000, 3113851289) }},
-		{"copying: 100 % (4.0 GiB of 2.9 GiB, 27,000 of 26,000 files)", func() { p.copied(27000, 4<<30) }},
-		{"moving the copy into place", func() { p.now("moving the copy into place") }},
-		{"moving the copy into place: 100 % (0 B of 0 B, 1 of 1 files)", func() { p.total(1, 0); p.copied(1, 0) }},
+		{"copying", func() { p.Now("copying") }},
+		{"copying: 999 B, 7 files so far", func() { p.Copied(7, 999) }},
+		{"copying: 1.2 GiB, 12,034 files so far", func() { p.Copied(12034, 1288490189) }},
+		{"copying: 43 % (1.2 GiB of 2.9 GiB, 12,034 of 26,000 files)", func() { p.Total(26000, 3113851289) }},
+		{"copying: 100 % (4.0 GiB of 2.9 GiB, 27,000 of 26,000 files)", func() { p.Copied(27000, 4<<30) }},
+		{"moving the copy into place", func() { p.Now("moving the copy into place") }},
+		{"moving the copy into place: 100 % (0 B of 0 B, 1 of 1 files)", func() { p.Total(1, 0); p.Copied(1, 0) }},
 	} {
 		tt.do()
 		if got := p.String(); got != tt.want {

@@ -1,4 +1,5 @@
-package share
+// Package unpack makes a directory tree of a tarball.
+package unpack
 
 import (
 	"archive/tar"
@@ -14,18 +15,20 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/storage"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
 const (
-	unpackers  = 16      // files of a tarball that are made at once
-	unpackSize = 1 << 20 // bytes that are read and written at once
+	unpackers  = 16                 // files of a tarball that are made at once
+	unpackSize = 1 << 20            // bytes that are read and written at once
+	dirMode    = fs.FileMode(0o755) // of directories until the tarball says more of them
 )
 
 // unpacking makes a tree of a tarball, which a pod may have written: everything that it names is below the tree, and the
 // FS follows no link on the way there.
 type unpacking struct {
-	*share
+	fs      storage.FS
 	to      string
 	made    map[string]bool // directories
 	dirs    []entry         // whose attributes come last, since what is made in them changes their times
@@ -44,14 +47,16 @@ type entry struct {
 	at string // on the share
 }
 
-// unpack makes the new directory to of the tarball from. Owners, modes, times, symbolic and hard links and FIFOs are as
-// there; device nodes are refused. The tarball is read once, and never held in memory.
-func (s *share) unpack(ctx context.Context, from, to string, progress func(files, bytes int64)) error {
-	if err := s.fs.Mkdir(ctx, to, parentMode, -1, -1); err != nil {
+// Unpack makes the new directory to of the tarball from, which is compressed where its name ends with ".gz". Owners, modes, times,
+// symbolic and hard links and FIFOs are as there. The tarball is read once, and never held in memory. progress is told of the files
+// and bytes made so far; it may be nil. [volume.ErrInvalid]: the tarball is damaged, or holds what is not restored: a device node, or a
+// name that leads out of the tree. After an error what was made stays for the caller to remove.
+func Unpack(ctx context.Context, fsys storage.FS, from, to string, progress func(files, bytes int64)) error {
+	if err := fsys.Mkdir(ctx, to, dirMode, -1, -1); err != nil {
 		return fmt.Errorf("creating directory %q: %w", to, err)
 	}
-	u := &unpacking{share: s, to: to, made: map[string]bool{to: true}, free: make(chan struct{}, unpackers), progress: progress}
-	source := &tarballReader{ctx: ctx, fs: s.fs, name: from}
+	u := &unpacking{fs: fsys, to: to, made: map[string]bool{to: true}, free: make(chan struct{}, unpackers), progress: progress}
+	source := &tarballReader{ctx: ctx, fs: fsys, name: from}
 	err := u.read(ctx, source)
 	u.working.Wait()
 	switch {
@@ -68,7 +73,7 @@ func (s *share) unpack(ctx context.Context, from, to string, progress func(files
 // tarballReader reads a file of the share from its beginning to its end.
 type tarballReader struct {
 	ctx    context.Context
-	fs     FS
+	fs     storage.FS
 	name   string
 	offset int64
 	err    error // what the FS said, unless the file is at its end
@@ -233,7 +238,7 @@ func (u *unpacking) dir(ctx context.Context, dir string) error {
 	if u.made[dir] {
 		return nil
 	}
-	if err := u.fs.Mkdir(ctx, dir, parentMode, -1, -1); err != nil {
+	if err := u.fs.Mkdir(ctx, dir, dirMode, -1, -1); err != nil {
 		if errors.Is(err, fs.ErrExist) { // a file, or a link that would lead away
 			return fmt.Errorf("%w: the archive holds things below %q, which is no directory: nothing is restored", volume.ErrInvalid, path.Base(dir))
 		}

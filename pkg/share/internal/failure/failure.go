@@ -1,4 +1,5 @@
-package share
+// Package failure says what an error of a share means for a volume.
+package failure
 
 import (
 	"context"
@@ -35,18 +36,19 @@ var causes = [...]struct{ cause, kind error }{
 	{fs.ErrNotExist, volume.ErrNotFound},
 }
 
-// explain wraps err with its kind, unless it has one or is the context's. What is not known may have happened or not,
-// and is [volume.ErrUnavailable], so that it is tried again.
-func explain(err error, classify func(error) error) error {
-	kind := kindOf(err, classify)
+// Explain wraps err with its [Kind], unless it has one already.
+func Explain(err error, classify func(error) error) error {
+	kind := Kind(err, classify)
 	if kind == nil || errors.Is(err, kind) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", kind, err)
 }
 
-// kindOf is nil for no error and for those of a context.
-func kindOf(err error, classify func(error) error) error {
+// Kind is the sentinel of pkg/volume that err means. Errors that have one already keep it, then classify is asked (nil: nobody
+// is), then io/fs and package syscall. What is not known may have happened or not, and is [volume.ErrUnavailable], so that it is tried
+// again. No error and those of a context have none: nil.
+func Kind(err error, classify func(error) error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return nil
 	}
@@ -68,8 +70,8 @@ func kindOf(err error, classify func(error) error) error {
 	return volume.ErrUnavailable
 }
 
-// definite says that what failed with err did certainly not happen, and will fail in the same way again.
-func definite(err error, classify func(error) error) bool {
-	kind := kindOf(err, classify)
+// Definite says that what failed with err did certainly not happen, and will fail in the same way again.
+func Definite(err error, classify func(error) error) bool {
+	kind := Kind(err, classify)
 	return kind != nil && !errors.Is(kind, volume.ErrUnavailable) && !errors.Is(kind, volume.ErrBusy)
 }
