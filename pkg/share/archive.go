@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"unicode/utf8"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -48,7 +49,7 @@ func (d *deletion) archiveHeld(ctx context.Context, held []string, moved aside) 
 		return err
 	}
 	for _, name := range held {
-		if err := d.archiveTo(ctx, stagingDir+"/"+name, names); err != nil {
+		if err := d.archiveTo(ctx, registry.StagingDir+"/"+name, names); err != nil {
 			return err
 		}
 	}
@@ -72,21 +73,21 @@ func (d *deletion) archiveBeside(ctx context.Context) error {
 // directory of a volume is, so that no volume is made there; NFS cannot rename without replacing.
 func (d *deletion) archiveTo(ctx context.Context, from string, names []volume.Dir) error {
 	for _, target := range names {
-		owner, err := d.reserveFor(ctx, d.seen.key, target)
+		owner, err := d.Reserve(ctx, d.seen.Key, target)
 		if err != nil {
 			return err
 		}
-		if owner != d.seen.key {
+		if owner != d.seen.Key {
 			continue
 		}
-		info, err := d.lstat(ctx, string(target))
+		info, err := d.Lstat(ctx, string(target))
 		if err != nil {
 			return err
 		}
 		if info == nil {
 			return d.archiveAt(ctx, from, target)
 		}
-		if err := d.unreserve(ctx, d.seen.key, target); err != nil {
+		if err := d.Unreserve(ctx, d.seen.Key, target); err != nil {
 			return err
 		}
 	}
@@ -96,14 +97,14 @@ func (d *deletion) archiveTo(ctx context.Context, from string, names []volume.Di
 // archiveAt moves the directory to a name that is reserved for it. That reservation stays after an error with which the next
 // try goes on.
 func (d *deletion) archiveAt(ctx context.Context, from string, target volume.Dir) error {
-	info := d.seen.info
+	info := d.seen.Info
 	moved, err := d.moveTo(ctx, from, target)
 	if err == nil && (!moved || info == nil) { // another try has moved it, aside, here or elsewhere
-		info, err = d.lstat(ctx, string(target))
+		info, err = d.Lstat(ctx, string(target))
 	}
 	switch {
 	case errors.Is(err, syscall.EXDEV), errors.Is(err, volume.ErrBusy), err == nil && info == nil:
-		if undone := d.unreserve(ctx, d.seen.key, target); undone != nil {
+		if undone := d.Unreserve(ctx, d.seen.Key, target); undone != nil {
 			return undone
 		}
 		return err
@@ -113,14 +114,14 @@ func (d *deletion) archiveAt(ctx context.Context, from string, target volume.Dir
 	if err := d.recordArchive(ctx, target, info); err != nil {
 		return err
 	}
-	return d.unreserve(ctx, d.seen.key, target)
+	return d.Unreserve(ctx, d.seen.Key, target)
 }
 
 // moveTo makes what is missing above the target, and takes it back where that is on another file system.
 func (d *deletion) moveTo(ctx context.Context, from string, target volume.Dir) (moved bool, err error) {
 	var made []volume.Dir
 	for _, p := range target.Parents() {
-		fresh, err := d.makeParent(ctx, p)
+		fresh, err := d.MakeParent(ctx, p)
 		if err != nil {
 			return false, err
 		}
@@ -132,7 +133,7 @@ func (d *deletion) moveTo(ctx context.Context, from string, target volume.Dir) (
 	switch {
 	case errors.Is(err, syscall.EXDEV):
 		for _, p := range slices.Backward(made) {
-			if err := d.removeEmpty(ctx, d.seen.key, p); err != nil {
+			if err := d.RemoveEmpty(ctx, d.seen.Key, p); err != nil {
 				return false, err
 			}
 		}
@@ -145,7 +146,7 @@ func (d *deletion) moveTo(ctx context.Context, from string, target volume.Dir) (
 // finishArchive completes an archive that was interrupted: what is still aside, its record if the directory was moved, and the
 // end of its reservation. It goes through the names as archive did.
 func (d *deletion) finishArchive(ctx context.Context) error {
-	held, err := d.heldOf(ctx, d.seen.key)
+	held, err := d.heldOf(ctx, d.seen.Key)
 	if err == nil {
 		err = d.archiveHeld(ctx, held, aside{})
 	}
@@ -166,20 +167,20 @@ func (d *deletion) finishArchive(ctx context.Context) error {
 // finishArchiveTo goes past the names that were taken, to ours or to the first free one.
 func (d *deletion) finishArchiveTo(ctx context.Context, names []volume.Dir) (found bool, err error) {
 	for _, target := range names {
-		owner, err := d.reservedFor(ctx, target)
+		owner, err := d.ReservedFor(ctx, target)
 		if err != nil {
 			return false, err
 		}
-		info, err := d.lstat(ctx, string(target))
+		info, err := d.Lstat(ctx, string(target))
 		if err != nil {
 			return false, err
 		}
-		if owner == d.seen.key {
+		if owner == d.seen.Key {
 			if info != nil {
 				err = d.recordArchive(ctx, target, info)
 			}
 			if err == nil {
-				err = d.unreserve(ctx, d.seen.key, target)
+				err = d.Unreserve(ctx, d.seen.Key, target)
 			}
 			return true, err
 		}
@@ -195,7 +196,7 @@ func (d *deletion) finishArchiveTo(ctx context.Context, names []volume.Dir) (fou
 // which is on the same file system in any case.
 func (d *deletion) archiveNames(ctx context.Context) (names, beside []volume.Dir, err error) {
 	dir := d.id.Dir
-	above, err := d.aboveOwner(ctx, d.seen.key, archiveName(dir, ""))
+	above, err := d.Above(ctx, d.seen.Key, archiveName(dir, ""))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -210,9 +211,9 @@ func (d *deletion) archiveNames(ctx context.Context) (names, beside []volume.Dir
 		suffix := ""
 		switch {
 		case n == 1:
-			suffix = "-" + d.seen.key
+			suffix = "-" + d.seen.Key
 		case n > 1:
-			suffix = "-" + d.seen.key + "-" + strconv.Itoa(n)
+			suffix = "-" + d.seen.Key + "-" + strconv.Itoa(n)
 		}
 		names = append(names, archiveName(dir, suffix))
 		if parent != "" {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -39,12 +40,6 @@ const archiveVersion = 1
 // archiveStale is how old the record of a directory that is not there must be to be taken away.
 const archiveStale = time.Hour
 
-func archivePath(dir volume.Dir) string { return archivesDir + "/" + archiveFile(dir) }
-func archiveFile(dir volume.Dir) string { return volume.Key(string(dir)) + recordSuffix }
-
-// expiringTarget is what the reservation of an archive's directory holds while the archive is taken away.
-func expiringTarget(dir volume.Dir) string { return expiringPrefix + archiveFile(dir) }
-
 // inode is the number that tells a file from others, 0 where it is not known. A file that is made when another is gone
 // may get its number.
 func inode(info fs.FileInfo) uint64 {
@@ -60,9 +55,9 @@ func inode(info fs.FileInfo) uint64 {
 // recordArchive records that the volume's directory is at target now, which info describes. A record that is there is
 // of an archive that somebody took away, or an earlier try's.
 func (d *deletion) recordArchive(ctx context.Context, target volume.Dir, info fs.FileInfo) error {
-	now := d.now().UTC().Truncate(time.Second)
+	now := d.Now().UTC().Truncate(time.Second)
 	r := archiveRecord{Version: archiveVersion, Dir: target, Inode: inode(info), Volume: d.id.Name(), Archived: now}
-	if retention := d.seen.record.ArchiveRetention; retention > 0 {
+	if retention := d.seen.Record.ArchiveRetention; retention > 0 {
 		r.Expires = now.Add(retention)
 	}
 	data, err := json.MarshalIndent(r, "", "  ")
@@ -70,16 +65,16 @@ func (d *deletion) recordArchive(ctx context.Context, target volume.Dir, info fs
 		return fmt.Errorf("encoding the record of archive %q: %w", target, err)
 	}
 	data = append(data, '\n')
-	name := archivePath(target)
-	err = d.fs.CreateFile(ctx, name, data, recordMode)
+	name := registry.ArchivePath(target)
+	err = d.FS.CreateFile(ctx, name, data, registry.RecordMode)
 	if errors.Is(err, fs.ErrExist) {
-		if err := d.remove(ctx, name); err != nil {
+		if err := d.Remove(ctx, name); err != nil {
 			return err
 		}
-		err = d.fs.CreateFile(ctx, name, data, recordMode)
+		err = d.FS.CreateFile(ctx, name, data, registry.RecordMode)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		d.layout.forget()
+		d.Forget()
 		err = fmt.Errorf("%w: %w", volume.ErrUnavailable, err)
 	}
 	if err != nil {
@@ -94,15 +89,15 @@ func (d *deletion) recordArchive(ctx context.Context, target volume.Dir, info fs
 
 // readArchive reads one record; false for what is none.
 func (s *share) readArchive(ctx context.Context, file string) (r archiveRecord, ok bool, err error) {
-	data, err := s.fs.ReadFile(ctx, archivesDir+"/"+file, maxRecord)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(failure.Kind(err, s.classify), volume.ErrInvalid) {
+	data, err := s.FS.ReadFile(ctx, registry.ArchivesDir+"/"+file, registry.MaxRecord)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(failure.Kind(err, s.Classify), volume.ErrInvalid) {
 		return r, false, nil
 	}
 	if err != nil {
 		return r, false, fmt.Errorf("reading the record of an archive: %w", err)
 	}
 	r, ok = parseArchive(data)
-	return r, ok && archiveFile(r.Dir) == file, nil
+	return r, ok && path.Base(registry.ArchivePath(r.Dir)) == file, nil
 }
 
 func parseArchive(data []byte) (r archiveRecord, ok bool) {
@@ -120,7 +115,7 @@ func isArchiveName(dir volume.Dir) bool {
 
 // archives reads all records, by their files' names.
 func (s *share) archives(ctx context.Context) ([]archiveRecord, error) {
-	infos, err := s.fs.ReadDir(ctx, archivesDir)
+	infos, err := s.FS.ReadDir(ctx, registry.ArchivesDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing the archives: %w", err)
 	}
@@ -132,7 +127,7 @@ func (s *share) archives(ctx context.Context) ([]archiveRecord, error) {
 		for i, info := range files {
 			calls = append(calls, func() (err error) { records[i], whole[i], err = s.readArchive(ctx, info.Name()); return err })
 		}
-		if err := together(calls...); err != nil {
+		if err := registry.Together(calls...); err != nil {
 			return nil, err
 		}
 		for i, r := range records {
@@ -151,7 +146,7 @@ func (m *Manager) Archives(ctx context.Context, l volume.Location) ([]Archived, 
 		all, err := s.archives(ctx)
 		for _, r := range all {
 			var info fs.FileInfo
-			if info, err = s.lstat(ctx, string(r.Dir)); err != nil {
+			if info, err = s.Lstat(ctx, string(r.Dir)); err != nil {
 				break
 			}
 			if info != nil && r.is(info) {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -30,10 +31,10 @@ type aside struct {
 
 // heldOf lists what earlier tries for the volume with the given key have moved aside: directories and reservations.
 func (s *share) heldOf(ctx context.Context, key string) ([]string, error) {
-	infos, err := s.listStaging(ctx)
+	infos, err := s.ListStaging(ctx)
 	var held []string
 	for _, info := range infos {
-		if k, of, _ := stagedBy(info.Name()); of == key && (k == ofDeleted || k == ofReservation) {
+		if k, of, _ := registry.StagedBy(info.Name()); of == key && (k == registry.OfDeleted || k == registry.OfReservation) {
 			held = append(held, info.Name())
 		}
 	}
@@ -60,7 +61,7 @@ func (d *deletion) trash(ctx context.Context) error {
 // disposeHeld is for a directory that has gone. Whoever moved it aside may not have come further, so we look for that now: no
 // other volume gets the name before what had it is in the trash.
 func (d *deletion) disposeHeld(ctx context.Context) (err error) {
-	if d.held, err = d.heldOf(ctx, d.seen.key); err != nil {
+	if d.held, err = d.heldOf(ctx, d.seen.Key); err != nil {
 		return err
 	}
 	return d.dispose(ctx, aside{})
@@ -68,12 +69,12 @@ func (d *deletion) disposeHeld(ctx context.Context) (err error) {
 
 // moveAside moves the directory to a name that no other try has.
 func (d *deletion) moveAside(ctx context.Context) (aside, error) {
-	name := stagingName(ofDeleted, d.seen.key)
-	moved, err := d.move(ctx, string(d.id.Dir), stagingDir+"/"+name)
+	name := registry.StagingName(registry.OfDeleted, d.seen.Key)
+	moved, err := d.move(ctx, string(d.id.Dir), registry.StagingDir+"/"+name)
 	if err != nil || !moved {
 		return aside{}, err
 	}
-	return aside{name: name, at: stagingDir + "/" + name}, nil
+	return aside{name: name, at: registry.StagingDir + "/" + name}, nil
 }
 
 // returnHeld is for a directory that is another volume's by now. What is still aside is that one's, moved there by a try that
@@ -87,7 +88,13 @@ func (d *deletion) returnHeld(ctx context.Context) error {
 
 // holdsDir says whether a name in staging is that of a directory of the volume, or of a note on one.
 func (d *deletion) holdsDir(name string) bool {
-	return strings.HasPrefix(name, stagingPrefix(ofDeleted, d.seen.key))
+	return d.holds(name, registry.OfDeleted)
+}
+
+// holds says whether a name in staging is that of a part of the volume.
+func (d *deletion) holds(name string, k registry.Kind) bool {
+	is, of, _ := registry.StagedBy(name)
+	return is == k && of == d.seen.Key
 }
 
 // dispose brings what was moved aside, just now and by earlier tries, to the trash, unless the directory's name is
@@ -102,7 +109,7 @@ func (d *deletion) dispose(ctx context.Context, moved aside) error {
 		return err
 	}
 	for _, name := range held {
-		if _, err := d.moveToTrash(ctx, stagingDir+"/"+name, trashNamed(d.seen.key, d.now(), name[strings.LastIndexByte(name, '+')+1:])); err != nil {
+		if _, err := d.DiscardAs(ctx, registry.StagingDir+"/"+name, d.seen.Key, name[strings.LastIndexByte(name, '+')+1:]); err != nil {
 			return err
 		}
 	}
@@ -115,7 +122,7 @@ func (d *deletion) ownHeld(ctx context.Context, held []string, moved aside) ([]s
 	if len(held) == 0 {
 		return nil, nil
 	}
-	if err := d.layout.ensure(ctx, d.fs); err != nil {
+	if err := d.Ensure(ctx); err != nil {
 		return nil, err
 	}
 	owner, err := d.claimant(ctx)
@@ -127,8 +134,8 @@ func (d *deletion) ownHeld(ctx context.Context, held []string, moved aside) ([]s
 
 // claimant is the key of another volume that the directory is reserved for now, "" if it is not.
 func (d *deletion) claimant(ctx context.Context) (string, error) {
-	owner, err := d.reservedFor(ctx, d.id.Dir)
-	if errors.Is(err, errExpiring) || owner == d.seen.key {
+	owner, err := d.ReservedFor(ctx, d.id.Dir)
+	if errors.Is(err, registry.ErrExpiring) || owner == d.seen.Key {
 		return "", nil
 	}
 	return owner, err
@@ -137,26 +144,26 @@ func (d *deletion) claimant(ctx context.Context) (string, error) {
 // giveBack moves a directory back that has become another volume's before we moved it.
 func (d *deletion) giveBack(ctx context.Context, moved aside, held, owner string) error {
 	if moved.at == "" {
-		still, err := d.lstat(ctx, stagingDir+"/"+held)
+		still, err := d.Lstat(ctx, registry.StagingDir+"/"+held)
 		if err != nil || still == nil { // in the trash by now, and was our volume's
 			return err
 		}
-		info, err := d.lstat(ctx, string(d.id.Dir))
+		info, err := d.Lstat(ctx, string(d.id.Dir))
 		if err != nil {
 			return err
 		}
-		if info != nil || strings.HasSuffix(held, recordSuffix) {
+		if info != nil || strings.HasSuffix(held, registry.RecordSuffix) {
 			return fmt.Errorf("%w: %q is, or says where is, what has been moved away from %q, the directory of volume %q: move it where it belongs",
-				volume.ErrInvalid, stagingDir+"/"+held, d.id.Dir, owner)
+				volume.ErrInvalid, registry.StagingDir+"/"+held, d.id.Dir, owner)
 		}
-		moved = aside{name: held, at: stagingDir + "/" + held}
+		moved = aside{name: held, at: registry.StagingDir + "/" + held}
 	}
-	err := d.fs.Rename(ctx, moved.at, string(d.id.Dir))
+	err := d.FS.Rename(ctx, moved.at, string(d.id.Dir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // else another try has found it, while it still was our volume's
 		return fmt.Errorf("moving %q back to %q, which is the directory of volume %q by now: %w", moved.at, d.id.Dir, owner, err)
 	}
-	if name := stagingDir + "/" + moved.name; moved.name != "" && name != moved.at {
-		if err := d.remove(ctx, name); err != nil {
+	if name := registry.StagingDir + "/" + moved.name; moved.name != "" && name != moved.at {
+		if err := d.Remove(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -173,5 +180,17 @@ func (s *share) retire(ctx context.Context, r volume.Record) error {
 }
 
 func (s *share) deletionOf(r volume.Record) *deletion {
-	return &deletion{share: s, id: r.ID(s.location), seen: state{key: volume.Key(r.Name)}}
+	return &deletion{share: s, id: r.ID(s.Location), seen: registry.State{Key: volume.Key(r.Name)}}
+}
+
+// settleHeld settles what earlier tries have left, of which some are directories, see aside.
+func (d *deletion) settleHeld(ctx context.Context) error {
+	for _, name := range d.held {
+		if d.holds(name, registry.OfReservation) {
+			if err := d.Settle(ctx, name, d.id.Dir, d.seen.Key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -23,7 +24,7 @@ func (m *Manager) Expire(ctx context.Context, l volume.Location, dir volume.Dir,
 	}
 	defer release()
 	return m.on(ctx, "expire", l, mountOptions, func(s *share) error {
-		r, ok, err := s.readArchive(ctx, archiveFile(dir))
+		r, ok, err := s.readArchive(ctx, path.Base(registry.ArchivePath(dir)))
 		if err == nil && !ok {
 			err = fmt.Errorf("%w: %q is no archive", volume.ErrNotFound, dir)
 		}
@@ -42,7 +43,7 @@ func (m *Manager) Expire(ctx context.Context, l volume.Location, dir volume.Dir,
 // bytes removed so far.
 func (m *Manager) RemoveTrash(ctx context.Context, l volume.Location, name string, mountOptions []string) error {
 	return m.on(ctx, "purge", l, mountOptions, func(s *share) error {
-		infos, err := s.fs.ReadDir(ctx, trashDir)
+		infos, err := s.FS.ReadDir(ctx, registry.TrashDir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("listing the trash: %w", err)
 		}
@@ -63,40 +64,22 @@ func (m *Manager) RemoveTrash(ctx context.Context, l volume.Location, name strin
 // atLeast by our clock. [volume.ErrBusy]: it stays.
 func (m *Manager) DropReservation(ctx context.Context, l volume.Location, r Reservation, atLeast time.Duration, mountOptions []string) error {
 	return m.on(ctx, "release", l, mountOptions, func(s *share) error {
-		link := directoriesDir + "/" + r.Name
+		link := registry.DirectoriesDir + "/" + r.Name
 		var info fs.FileInfo
 		var owner string
-		var found recordState
-		if err := together(
-			func() (err error) { info, err = s.lstat(ctx, link); return err },
-			func() (err error) { owner, err = s.ownerAt(ctx, link); return err },
-			func() (err error) { _, found, err = s.readRecord(ctx, r.For); return err },
+		var found registry.Found
+		if err := registry.Together(
+			func() (err error) { info, err = s.Lstat(ctx, link); return err },
+			func() (err error) { owner, err = s.OwnerAt(ctx, link); return err },
+			func() (err error) { _, found, err = s.ReadRecord(ctx, r.For); return err },
 		); err != nil || info == nil {
 			return err
 		}
-		if owner != r.For || found != noRecord || s.now().Sub(info.ModTime()) < max(atLeast, staleAfter) {
+		if owner != r.For || found != registry.NoRecord || s.Now().Sub(info.ModTime()) < max(atLeast, staleAfter) {
 			return fmt.Errorf("%w: somebody is making volume %q", volume.ErrBusy, r.For)
 		}
-		return s.dropStale(ctx, link, r.For)
+		return s.DropStale(ctx, link, r.For)
 	})
-}
-
-// dropStale takes the reservation away, and gives it back if the volume's record has come meanwhile; see release.
-func (s *share) dropStale(ctx context.Context, link, owner string) error {
-	if err := s.remove(ctx, link); err != nil {
-		return err
-	}
-	_, found, err := s.readRecord(ctx, owner)
-	if err == nil && found != noRecord {
-		err = s.fs.Symlink(ctx, linkTarget(owner), link)
-		if errors.Is(err, fs.ErrExist) {
-			err = nil
-		}
-		if err == nil {
-			err = fmt.Errorf("%w: somebody is making volume %q", volume.ErrBusy, owner)
-		}
-	}
-	return err
 }
 
 // Used is what a directory holds.
@@ -156,7 +139,7 @@ func (w *walk) run(ctx context.Context) {
 		w.waiting = w.waiting[:last]
 		w.reading++
 		w.mu.Unlock()
-		infos, err := w.share.fs.ReadDir(ctx, dir)
+		infos, err := w.share.FS.ReadDir(ctx, dir)
 		w.mu.Lock()
 		w.reading--
 		w.add(dir, infos, err)
@@ -205,6 +188,6 @@ func (w *walk) count(info fs.FileInfo) {
 
 // Lstat describes what is at a name on the share at l; nil: nothing.
 func (m *Manager) Lstat(ctx context.Context, l volume.Location, name string, mountOptions []string) (info fs.FileInfo, err error) {
-	err = m.on(ctx, "lstat", l, mountOptions, func(s *share) (err error) { info, err = s.lstat(ctx, name); return err })
+	err = m.on(ctx, "lstat", l, mountOptions, func(s *share) (err error) { info, err = s.Lstat(ctx, name); return err })
 	return info, err
 }

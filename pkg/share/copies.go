@@ -3,6 +3,7 @@ package share
 import (
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -20,7 +21,7 @@ type Copy struct {
 // copyKey names what is being made.
 type copyKey struct {
 	location volume.Location
-	kind     kind
+	kind     registry.Kind
 	name     string
 }
 

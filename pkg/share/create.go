@@ -4,26 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"syscall"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
-
-// creationAttempts bounds how often a creation starts over because somebody else changed what it had looked at.
-const creationAttempts = 4
-
-// errChanged says that the share is no longer as it was when looked at.
-var errChanged = errors.New("the share changed meanwhile")
 
 // creation makes one volume. Its steps, each one round trip: look at the share; write record and reservation; make the
 // directory. It keeps what a definite failure has to take back.
 type creation struct {
 	*share
 	request volume.Request
-	seen    state
+	seen    registry.State
 	record  volume.Record
 
 	space     volume.Space // where the class wants it checked
@@ -45,9 +38,9 @@ func (s *share) create(ctx context.Context, r volume.Request, id volume.ID, now 
 	r.Class = r.Class.With(r.Changes)
 	r.Class.Adopt = r.Class.Adopt && r.Source == nil // which would mix what is there with what is copied
 	c := &creation{share: s, request: r, progress: p}
-	for range creationAttempts {
+	for range registry.Attempts {
 		c.record = newRecord(r, id, now)
-		if err := c.try(ctx); !errors.Is(err, errChanged) {
+		if err := c.try(ctx); !errors.Is(err, registry.ErrChanged) {
 			return c.record, err
 		}
 	}
@@ -68,10 +61,10 @@ func newRecord(r volume.Request, id volume.ID, now time.Time) volume.Record {
 // try does it once. What is left after an error is either nothing, or the error says to try again.
 func (c *creation) try(ctx context.Context) error {
 	c.dropRecord, c.dropLink, c.dropEmpty = false, false, false
-	if err := c.layout.ensure(ctx, c.fs); err != nil {
+	if err := c.Ensure(ctx); err != nil {
 		return err
 	}
-	if err := together(
+	if err := registry.Together(
 		func() error { return c.lookAtOwn(ctx) },
 		func() error { return c.lookAtSource(ctx) },
 		func() error { return c.lookAtSpace(ctx) },
@@ -79,7 +72,7 @@ func (c *creation) try(ctx context.Context) error {
 		return err
 	}
 	err := c.run(ctx)
-	if failure.Definite(err, c.classify) {
+	if failure.Definite(err, c.Classify) {
 		if undone := c.undo(ctx); undone != nil {
 			return fmt.Errorf("%w: after %v: %v", volume.ErrUnavailable, err, undone)
 		}
@@ -90,20 +83,20 @@ func (c *creation) try(ctx context.Context) error {
 // lookAtOwn reads the volume's state. A directory that an earlier call recorded wins over the one asked for now: the
 // template, or what it is filled with, may have changed between two tries.
 func (c *creation) lookAtOwn(ctx context.Context) (err error) {
-	if c.seen, err = c.look(ctx, c.record.Name, c.record.Dir); err != nil {
+	if c.seen, err = c.Look(ctx, c.record.Name, c.record.Dir); err != nil {
 		return err
 	}
-	if c.seen.found == whole && c.seen.record.Dir != c.record.Dir {
-		c.seen, err = c.look(ctx, c.record.Name, c.seen.record.Dir)
+	if c.seen.Found == registry.Whole && c.seen.Record.Dir != c.record.Dir {
+		c.seen, err = c.Look(ctx, c.record.Name, c.seen.Record.Dir)
 	}
-	if c.seen.found == whole && c.seen.record.Retained {
-		c.seen.found = torn // of a volume that is gone
+	if c.seen.Found == registry.Whole && c.seen.Record.Retained {
+		c.seen.Found = registry.Torn // of a volume that is gone
 	}
-	if c.seen.found == whole {
-		c.record = c.seen.record
+	if c.seen.Found == registry.Whole {
+		c.record = c.seen.Record
 	}
 	if err == nil && c.linked != "" && c.linked != c.record.Dir {
-		err = c.unreserve(ctx, c.seen.key, c.linked) // another caller recorded another directory meanwhile
+		err = c.Unreserve(ctx, c.seen.Key, c.linked) // another caller recorded another directory meanwhile
 	}
 	return err
 }
@@ -112,14 +105,14 @@ func (c *creation) run(ctx context.Context) error {
 	if err := c.compatible(); err != nil {
 		return err
 	}
-	if c.seen.found == whole && c.seen.ours() {
+	if c.seen.Found == registry.Whole && c.seen.Ours() {
 		if c.request.Source != nil {
 			return c.resumeFilled(ctx)
 		}
 		return c.resume(ctx)
 	}
 	// No earlier call came further than to one of record and reservation, so that one goes if we fail for good.
-	c.dropRecord, c.dropLink = c.seen.found != noRecord, c.seen.ours()
+	c.dropRecord, c.dropLink = c.seen.Found != registry.NoRecord, c.seen.Ours()
 	if err := c.vacant(); err != nil {
 		if err := c.release(ctx); err != nil {
 			return err
@@ -133,11 +126,11 @@ func (c *creation) run(ctx context.Context) error {
 		return err
 	}
 	switch {
-	case c.request.Source != nil && c.seen.found == whole:
-		return errChanged // how far the volume is can be told now that both are there
+	case c.request.Source != nil && c.seen.Found == registry.Whole:
+		return registry.ErrChanged // how far the volume is can be told now that both are there
 	case c.request.Source != nil:
 		return c.copyDir(ctx)
-	case c.seen.info != nil:
+	case c.seen.Info != nil:
 		return c.adopt(ctx)
 	}
 	return c.makeReserved(ctx)
@@ -149,7 +142,7 @@ func (c *creation) lookAtSource(ctx context.Context) error {
 		return nil
 	}
 	c.origin, c.originErr = c.share.origin(ctx, *c.request.Source)
-	if c.originErr != nil && !failure.Definite(c.originErr, c.classify) {
+	if c.originErr != nil && !failure.Definite(c.originErr, c.Classify) {
 		return c.originErr
 	}
 	return nil
@@ -160,7 +153,7 @@ func (c *creation) lookAtSpace(ctx context.Context) (err error) {
 	if !c.request.Class.StrictCapacity {
 		return nil
 	}
-	c.space, err = c.share.space(ctx)
+	c.space, err = c.share.Space(ctx)
 	return err
 }
 
@@ -180,23 +173,23 @@ func (c *creation) fits() error {
 	class := c.request.Class
 	if left := c.space.Minus(class.Reserve); class.StrictCapacity && left.Available < uint64(c.record.CapacityBytes) {
 		return fmt.Errorf("%w: volume %q needs %d bytes, %s has %d left besides a reserve of %s (capacityCheck: strict)",
-			volume.ErrNoSpace, c.record.Name, c.record.CapacityBytes, c.location, left.Available, class.Reserve)
+			volume.ErrNoSpace, c.record.Name, c.record.CapacityBytes, c.Location, left.Available, class.Reserve)
 	}
 	return nil
 }
 
 // compatible compares size and source of a volume that is there with those asked for, as CSI's CreateVolume says to.
 func (c *creation) compatible() error {
-	if c.seen.found != whole {
+	if c.seen.Found != registry.Whole {
 		return nil
 	}
-	has, r := c.seen.record.CapacityBytes, c.request
+	has, r := c.seen.Record.CapacityBytes, c.request
 	if has < r.RequiredBytes || r.LimitBytes > 0 && has > r.LimitBytes {
 		return fmt.Errorf("%w: volume %q has %d bytes, asked for are at least %d and at most %d (0: any)",
 			volume.ErrExists, c.record.Name, has, r.RequiredBytes, r.LimitBytes)
 	}
-	if source := handle(r.Source); source != c.seen.record.Source {
-		return fmt.Errorf("%w: volume %q is filled from %q, asked for is %q (empty: not filled)", volume.ErrExists, c.record.Name, c.seen.record.Source, source)
+	if source := handle(r.Source); source != c.seen.Record.Source {
+		return fmt.Errorf("%w: volume %q is filled from %q, asked for is %q (empty: not filled)", volume.ErrExists, c.record.Name, c.seen.Record.Source, source)
 	}
 	return nil
 }
@@ -205,20 +198,20 @@ func (c *creation) compatible() error {
 // directory was not there, or was adopted, when the record was written; so whatever has its name now is ours.
 func (c *creation) resume(ctx context.Context) error {
 	switch {
-	case c.seen.above != "":
+	case c.seen.Above != "":
 		c.dropRecord, c.dropLink = true, true
-		c.dropEmpty = c.seen.info != nil && c.seen.info.IsDir() && !c.request.Class.Adopt
-		return c.nested(c.seen.above)
-	case c.seen.info == nil:
+		c.dropEmpty = c.seen.Info != nil && c.seen.Info.IsDir() && !c.request.Class.Adopt
+		return c.nested(c.seen.Above)
+	case c.seen.Info == nil:
 		c.dropRecord, c.dropLink = true, true // there is nothing that they would speak of
 		return c.makeReserved(ctx)
-	case !c.seen.info.IsDir():
+	case !c.seen.Info.IsDir():
 		return fmt.Errorf("%w: directory %q of volume %q is now %s: somebody replaced it; move it away",
-			volume.ErrExists, c.record.Dir, c.record.Name, typeName(c.seen.info))
+			volume.ErrExists, c.record.Dir, c.record.Name, registry.TypeName(c.seen.Info))
 	case c.request.Class.Adopt:
 		c.dropRecord, c.dropLink = true, true
 		return c.adopt(ctx)
-	case c.seen.info.Mode().Perm() == parentMode:
+	case c.seen.Info.Mode().Perm() == registry.ParentMode:
 		return c.checkParent(ctx)
 	}
 	return nil
@@ -227,7 +220,7 @@ func (c *creation) resume(ctx context.Context) error {
 // checkParent is for a directory that looks as those do that are made above others. Another volume may have made it above its
 // own just before we came to making it, and a crash kept us from saying so.
 func (c *creation) checkParent(ctx context.Context) error {
-	owner, err := c.below(ctx, c.seen.key, c.record.Dir)
+	owner, err := c.Below(ctx, c.seen.Key, c.record.Dir)
 	if err == nil && owner != "" {
 		c.dropRecord, c.dropLink = true, true
 		err = c.holdsOther(owner)
@@ -237,15 +230,15 @@ func (c *creation) checkParent(ctx context.Context) error {
 
 // vacant refuses a directory that is somebody else's.
 func (c *creation) vacant() error {
-	adopt, info := c.request.Class.Adopt, c.seen.info
+	adopt, info := c.request.Class.Adopt, c.seen.Info
 	switch {
-	case c.seen.others():
-		return c.taken(c.seen.owner)
-	case c.seen.above != "":
-		return c.nested(c.seen.above)
+	case c.seen.Others():
+		return c.taken(c.seen.Owner)
+	case c.seen.Above != "":
+		return c.nested(c.seen.Above)
 	case info != nil && !info.IsDir():
 		return fmt.Errorf("%w: %q on the share is %s: give the volume another directory (subDir), or move that away",
-			volume.ErrExists, c.record.Dir, typeName(info))
+			volume.ErrExists, c.record.Dir, registry.TypeName(info))
 	case info != nil && !adopt:
 		return fmt.Errorf("%w: directory %q is on the share already and belongs to no volume: give the volume another one (subDir), "+
 			"move that away, or let the class use it as it is (onExisting: adopt)", volume.ErrExists, c.record.Dir)
@@ -256,19 +249,19 @@ func (c *creation) vacant() error {
 // confirm looks again before a directory is called somebody else's: its record and reservation may have come while we
 // looked the first time. They are older than the directory, so a second look sees them.
 func (c *creation) confirm(ctx context.Context, refusal error) error {
-	st, err := c.look(ctx, c.record.Name, c.record.Dir)
+	st, err := c.Look(ctx, c.record.Name, c.record.Dir)
 	if err != nil {
 		return err
 	}
-	if st.found != c.seen.found || st.owner != c.seen.owner {
-		return errChanged
+	if st.Found != c.seen.Found || st.Owner != c.seen.Owner {
+		return registry.ErrChanged
 	}
 	return refusal
 }
 
 func (c *creation) taken(owner string) error {
 	return fmt.Errorf("%w: directory %q belongs to volume %q: give each volume a directory of its own (subDir); if that volume is gone for good, remove %q from the share",
-		volume.ErrExists, c.record.Dir, owner, linkPath(c.record.Dir))
+		volume.ErrExists, c.record.Dir, owner, registry.LinkPath(c.record.Dir))
 }
 
 func (c *creation) nested(owner string) error {
@@ -280,18 +273,18 @@ func (c *creation) nested(owner string) error {
 func (c *creation) reserve(ctx context.Context) error {
 	var recorded, linked error
 	var calls []func() error
-	if c.seen.found != whole {
-		calls = append(calls, func() error { recorded = c.writeRecord(ctx); return nil })
+	if c.seen.Found != registry.Whole {
+		calls = append(calls, func() error { recorded = c.WriteRecord(ctx, c.record, c.seen.Found); return nil })
 	}
-	if !c.seen.ours() {
+	if !c.seen.Ours() {
 		calls = append(calls, func() error { linked = c.link(ctx); return nil })
 	}
-	if err := together(calls...); err != nil {
+	if err := registry.Together(calls...); err != nil {
 		return err
 	}
 	c.dropRecord = c.dropRecord || recorded == nil
 	c.dropLink = c.dropLink || linked == nil
-	if err := firstUnsure([]error{recorded, linked}, c.classify); err != nil || !c.seen.ours() {
+	if err := firstUnsure([]error{recorded, linked}, c.Classify); err != nil || !c.seen.Ours() {
 		return err
 	}
 	return c.stillReserved(ctx)
@@ -308,72 +301,14 @@ func firstUnsure(errs []error, classify func(error) error) error {
 	return first
 }
 
-// writeRecord makes the record, or replaces one that is torn.
-func (c *creation) writeRecord(ctx context.Context) error {
-	data, err := c.record.Marshal()
-	if err != nil {
-		return err
-	}
-	name := recordPath(c.seen.key)
-	if c.seen.found == torn {
-		err = c.replace(ctx, stagingPath(c.seen.key), name, data)
-	} else {
-		err = c.fs.CreateFile(ctx, name, data, recordMode)
-	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, syscall.ENOTEMPTY): // which is an fs.ErrExist too
-	case errors.Is(err, fs.ErrExist):
-		return errChanged
-	case errors.Is(err, fs.ErrNotExist):
-		c.layout.forget()
-		return errChanged
-	}
-	return fmt.Errorf("writing the record %q: %w", name, err)
-}
-
-// replace puts data at name in one step, by way of a file that an interrupted call may have left.
-func (s *share) replace(ctx context.Context, staging, name string, data []byte) error {
-	err := s.fs.CreateFile(ctx, staging, data, recordMode)
-	if errors.Is(err, fs.ErrExist) {
-		if err := s.remove(ctx, staging); err != nil {
-			return err
-		}
-		err = s.fs.CreateFile(ctx, staging, data, recordMode)
-	}
-	if err != nil {
-		return err
-	}
-	return s.fs.Rename(ctx, staging, name)
-}
-
 // link reserves the directory for the volume.
 func (c *creation) link(ctx context.Context) error {
-	owner, err := c.reserveFor(ctx, c.seen.key, c.record.Dir)
-	if err == nil && owner != c.seen.key {
+	owner, err := c.Reserve(ctx, c.seen.Key, c.record.Dir)
+	if err == nil && owner != c.seen.Key {
 		err = c.taken(owner)
 	}
 	if err == nil {
 		c.linked = c.record.Dir
 	}
 	return err
-}
-
-// reserveFor reserves dir for the volume with the given key, and answers the key of the volume that has it then.
-func (s *share) reserveFor(ctx context.Context, key string, dir volume.Dir) (owner string, err error) {
-	err = s.fs.Symlink(ctx, linkTarget(key), linkPath(dir))
-	switch {
-	case err == nil:
-		return key, nil
-	case errors.Is(err, fs.ErrNotExist):
-		s.layout.forget()
-		return "", errChanged
-	case errors.Is(err, fs.ErrExist):
-		if owner, err = s.reservedFor(ctx, dir); err == nil && owner == "" {
-			return "", errChanged
-		}
-		return owner, err
-	}
-	return "", fmt.Errorf("reserving directory %q: %w", dir, err)
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -15,41 +16,41 @@ import (
 type deletion struct {
 	*share
 	id     volume.ID
-	seen   state
+	seen   registry.State
 	policy volume.Policy
 	held   []string // what earlier tries have moved aside, see moveAside
 }
 
 // delete deletes the volume with handle id. A volume without a record is one of a predecessor's, or deleted already.
 func (s *share) delete(ctx context.Context, id volume.ID) error {
-	var st state
+	var st registry.State
 	var held []string
-	err := together(
-		func() (err error) { st, err = s.look(ctx, id.Name(), id.Dir); return err },
+	err := registry.Together(
+		func() (err error) { st, err = s.Look(ctx, id.Name(), id.Dir); return err },
 		func() (err error) { held, err = s.heldOf(ctx, volume.Key(id.Name())); return err },
 	)
-	if err == nil && st.found != whole && st.info != nil {
+	if err == nil && st.Found != registry.Whole && st.Info != nil {
 		// A record comes before its directory, but both may have come between our two reads: only a second look is sure.
-		st, err = s.look(ctx, id.Name(), id.Dir)
+		st, err = s.Look(ctx, id.Name(), id.Dir)
 	}
 	if err != nil {
 		return err
 	}
 	d := &deletion{share: s, id: id, seen: st, policy: id.Policy, held: held}
-	if st.found == whole {
-		d.policy = st.record.Policy
-		if st.record.Dir != id.Dir {
+	if st.Found == registry.Whole {
+		d.policy = st.Record.Policy
+		if st.Record.Dir != id.Dir {
 			return fmt.Errorf("%w: volume %q has the directory %q, not %q as its handle says: nothing is deleted",
-				volume.ErrInvalid, id.Name(), st.record.Dir, id.Dir)
+				volume.ErrInvalid, id.Name(), st.Record.Dir, id.Dir)
 		}
-		if st.record.Retained {
+		if st.Record.Retained {
 			return d.end(ctx)
 		}
 		if err := d.stopFilling(ctx); err != nil {
 			return err
 		}
 	}
-	if st.others() { // our volume is gone, and what is there now is another's
+	if st.Others() { // our volume is gone, and what is there now is another's
 		err = d.completeGone(ctx)
 	} else {
 		err = d.clear(ctx)
@@ -74,24 +75,24 @@ func (d *deletion) end(ctx context.Context) error {
 		return err
 	}
 	taken := ""
-	if d.seen.ours() {
+	if d.seen.Ours() {
 		var err error
-		if taken, err = d.takeLink(ctx, d.seen.key, d.id.Dir); err != nil {
+		if taken, err = d.TakeLink(ctx, d.seen.Key, d.id.Dir); err != nil {
 			return err
 		}
 	}
-	return together(
+	return registry.Together(
 		func() error {
 			if taken == "" {
 				return nil
 			}
-			return d.settle(ctx, taken, d.id.Dir, linkTarget(d.seen.key))
+			return d.Settle(ctx, taken, d.id.Dir, d.seen.Key)
 		},
 		func() error {
 			switch {
-			case d.seen.found == whole:
+			case d.seen.Found == registry.Whole:
 				return d.endWhole(ctx)
-			case d.seen.found == torn, d.seen.ours():
+			case d.seen.Found == registry.Torn, d.seen.Ours():
 				return d.endUnmade(ctx)
 			}
 			return nil
@@ -105,7 +106,7 @@ func (d *deletion) endWhole(ctx context.Context) error {
 	if err := d.stillUnfilled(ctx); err != nil {
 		return err
 	}
-	if err := d.forget(ctx, d.seen.record); err != nil || d.policy == volume.Retain || d.seen.ours() && d.seen.info != nil {
+	if err := d.EndRecord(ctx, d.seen.Record); err != nil || d.policy == volume.Retain || d.seen.Ours() && d.seen.Info != nil {
 		return err
 	}
 	return d.stillNothing(ctx)
@@ -115,12 +116,12 @@ func (d *deletion) endWhole(ctx context.Context) error {
 func (d *deletion) stillNothing(ctx context.Context) error {
 	var owner string
 	var info fs.FileInfo
-	err := together(
-		func() (err error) { owner, err = d.reservedFor(ctx, d.id.Dir); return err },
-		func() (err error) { info, err = d.lstat(ctx, string(d.id.Dir)); return err },
+	err := registry.Together(
+		func() (err error) { owner, err = d.ReservedFor(ctx, d.id.Dir); return err },
+		func() (err error) { info, err = d.Lstat(ctx, string(d.id.Dir)); return err },
 	)
-	appeared := owner == "" && info != nil && d.seen.record.Source == ""
-	if err == nil && (owner == d.seen.key || appeared) {
+	appeared := owner == "" && info != nil && d.seen.Record.Source == ""
+	if err == nil && (owner == d.seen.Key || appeared) {
 		err = fmt.Errorf("%w: somebody is just making volume %q", volume.ErrBusy, d.id.Name())
 	}
 	return err
@@ -130,19 +131,19 @@ func (d *deletion) stillNothing(ctx context.Context) error {
 // writes its record and then looks whether the reservation is still there, see confirmReserved; we have taken that away and
 // now look for the record. So one of the two sees the other.
 func (d *deletion) endUnmade(ctx context.Context) error {
-	_, found, err := d.readRecord(ctx, d.seen.key)
+	_, found, err := d.ReadRecord(ctx, d.seen.Key)
 	switch {
 	case err != nil:
 		return err
-	case found == torn:
-		return d.remove(ctx, recordPath(d.seen.key))
-	case found == noRecord && d.policy == volume.Retain:
+	case found == registry.Torn:
+		return d.Remove(ctx, registry.RecordPath(d.seen.Key))
+	case found == registry.NoRecord && d.policy == volume.Retain:
 		return nil
-	case found == noRecord:
+	case found == registry.NoRecord:
 		return d.stillNothing(ctx)
 	}
-	if d.seen.ours() {
-		if _, err := d.reserveFor(ctx, d.seen.key, d.id.Dir); err != nil {
+	if d.seen.Ours() {
+		if _, err := d.Reserve(ctx, d.seen.Key, d.id.Dir); err != nil {
 			return fmt.Errorf("%w: giving directory %q back to volume %q: %w", volume.ErrUnavailable, d.id.Dir, d.id.Name(), err)
 		}
 	}
@@ -151,7 +152,7 @@ func (d *deletion) endUnmade(ctx context.Context) error {
 
 // clear does to the directory what the policy says.
 func (d *deletion) clear(ctx context.Context) error {
-	info := d.seen.info
+	info := d.seen.Info
 	switch {
 	case d.policy == volume.Retain:
 		return nil
@@ -162,14 +163,14 @@ func (d *deletion) clear(ctx context.Context) error {
 		return d.disposeHeld(ctx)
 	case !info.IsDir():
 		return fmt.Errorf("%w: %q of volume %q is %s and not a directory: somebody replaced it; move it away",
-			volume.ErrInvalid, d.id.Dir, d.id.Name(), typeName(info))
+			volume.ErrInvalid, d.id.Dir, d.id.Name(), registry.TypeName(info))
 	}
-	if d.seen.found != whole {
+	if d.seen.Found != registry.Whole {
 		if err := d.checkAlone(ctx); err != nil {
 			return err
 		}
 	}
-	if err := d.layout.ensure(ctx, d.fs); err != nil {
+	if err := d.Ensure(ctx); err != nil {
 		return err
 	}
 	if d.policy.Archives() {
@@ -180,13 +181,13 @@ func (d *deletion) clear(ctx context.Context) error {
 
 // checkAlone guards other volumes against a handle that no record confirms.
 func (d *deletion) checkAlone(ctx context.Context) error {
-	if d.seen.above != "" {
-		return fmt.Errorf("%w: directory %q is inside that of volume %q: nothing is deleted", volume.ErrInvalid, d.id.Dir, d.seen.above)
+	if d.seen.Above != "" {
+		return fmt.Errorf("%w: directory %q is inside that of volume %q: nothing is deleted", volume.ErrInvalid, d.id.Dir, d.seen.Above)
 	}
 	var owner string
-	err := together(
-		func() (err error) { owner, err = d.below(ctx, d.seen.key, d.id.Dir); return err },
-		func() error { return d.notShare(ctx, d.id.Dir) },
+	err := registry.Together(
+		func() (err error) { owner, err = d.Below(ctx, d.seen.Key, d.id.Dir); return err },
+		func() error { return d.NotShare(ctx, d.id.Dir) },
 	)
 	if err == nil && owner != "" {
 		err = fmt.Errorf("%w: the directory of volume %q is below %q: nothing is deleted", volume.ErrInvalid, owner, d.id.Dir)
@@ -196,9 +197,9 @@ func (d *deletion) checkAlone(ctx context.Context) error {
 
 // move renames the directory, which may be aside. That it is gone is fine: an earlier request whose reply was lost has done it.
 func (d *deletion) move(ctx context.Context, from, target string) (moved bool, err error) {
-	err = d.fs.Rename(ctx, from, target)
+	err = d.FS.Rename(ctx, from, target)
 	if errors.Is(err, fs.ErrNotExist) {
-		info, looked := d.lstat(ctx, from)
+		info, looked := d.Lstat(ctx, from)
 		if looked != nil || info == nil {
 			return false, looked
 		}
@@ -209,7 +210,7 @@ func (d *deletion) move(ctx context.Context, from, target string) (moved bool, e
 		if owner != "" {
 			return false, d.passedOn(owner)
 		}
-		d.layout.forget() // it is the target's parent that is missing
+		d.Forget() // it is the target's parent that is missing
 		return false, fmt.Errorf("%w: moving directory %q to %q: %w", volume.ErrUnavailable, from, target, err)
 	}
 	if errors.Is(err, syscall.EXDEV) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -62,8 +63,8 @@ func (m *Manager) change(ctx context.Context, op string, id volume.ID, mountOpti
 	defer release()
 	return m.on(ctx, op, id.Location, mountOptions, func(s *share) error {
 		var err error
-		for range creationAttempts {
-			if err = s.edit(ctx, id, edit); !errors.Is(err, errChanged) {
+		for range registry.Attempts {
+			if err = s.edit(ctx, id, edit); !errors.Is(err, registry.ErrChanged) {
 				break
 			}
 		}
@@ -76,36 +77,36 @@ func (m *Manager) change(ctx context.Context, op string, id volume.ID, mountOpti
 
 // edit rewrites the record of the volume with handle id if edit changes it.
 func (s *share) edit(ctx context.Context, id volume.ID, edit func(volume.Record) (volume.Record, error)) error {
-	if err := s.layout.ensure(ctx, s.fs); err != nil {
+	if err := s.Ensure(ctx); err != nil {
 		return err
 	}
-	st, err := s.look(ctx, id.Name(), id.Dir)
+	st, err := s.Look(ctx, id.Name(), id.Dir)
 	if err == nil {
-		err = st.holds(id)
+		err = st.Holds(id)
 	}
 	if err != nil {
 		return err
 	}
-	if st.found == whole && !st.ours() {
+	if st.Found == registry.Whole && !st.Ours() {
 		return fmt.Errorf("%w: volume %q is being deleted", volume.ErrNotFound, id.Name())
 	}
-	changed, err := edit(st.record)
-	if err != nil || st.found != whole || changed == st.record {
+	changed, err := edit(st.Record)
+	if err != nil || st.Found != registry.Whole || changed == st.Record {
 		return err
 	}
-	return s.rewrite(ctx, changed)
+	return s.Rewrite(ctx, changed)
 }
 
 // changeDir sets owner and mode of a directory where they are given (not -1, not nil). The owner comes first: a server
 // takes setuid and setgid away from what changes hands.
 func (s *share) changeDir(ctx context.Context, dir string, mode *fs.FileMode, uid, gid int) error {
 	if uid >= 0 || gid >= 0 {
-		if err := s.fs.Chown(ctx, dir, uid, gid); err != nil {
+		if err := s.FS.Chown(ctx, dir, uid, gid); err != nil {
 			return fmt.Errorf("changing the owner of directory %q: %w", dir, err)
 		}
 	}
 	if mode != nil {
-		if err := s.fs.Chmod(ctx, dir, *mode); err != nil {
+		if err := s.FS.Chmod(ctx, dir, *mode); err != nil {
 			return fmt.Errorf("changing the mode of directory %q: %w", dir, err)
 		}
 	}

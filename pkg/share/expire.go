@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -27,7 +28,7 @@ func (s *share) sweep(ctx context.Context) (next time.Time, err error) {
 			continue
 		}
 		kept = append(kept, r)
-		if later := r.Expires.After(s.now()); later && (next.IsZero() || r.Expires.Before(next)) {
+		if later := r.Expires.After(s.Now()); later && (next.IsZero() || r.Expires.Before(next)) {
 			next = r.Expires
 		}
 	}
@@ -37,10 +38,10 @@ func (s *share) sweep(ctx context.Context) (next time.Time, err error) {
 
 // review does with one archive what is due, and says whether it is none any more.
 func (s *share) review(ctx context.Context, r archiveRecord) (gone bool, err error) {
-	now := s.now()
+	now := s.Now()
 	due := !r.Expires.IsZero() && !r.Expires.After(now)
 	if due {
-		release, err := s.locks.holdUnused(namesOf(volume.ID{Location: s.location, Dir: r.Dir})[1:])
+		release, err := s.locks.holdUnused(namesOf(volume.ID{Location: s.Location, Dir: r.Dir})[1:])
 		if err != nil {
 			return false, err
 		}
@@ -50,92 +51,64 @@ func (s *share) review(ctx context.Context, r archiveRecord) (gone bool, err err
 	if now.Sub(r.Archived) < archiveStale {
 		return false, nil
 	}
-	info, err := s.lstat(ctx, string(r.Dir))
+	info, err := s.Lstat(ctx, string(r.Dir))
 	if err != nil || info != nil {
 		return false, err
 	}
-	return true, s.remove(ctx, archivePath(r.Dir))
+	return true, s.Remove(ctx, registry.ArchivePath(r.Dir))
 }
 
 // expire moves an archive to the trash. It reserves the directory first, in a way of its own, so that no volume takes it
 // meanwhile and the next sweep goes on with what a crash left. What is not certainly the archive stays.
 func (s *share) expire(ctx context.Context, r archiveRecord) (gone bool, err error) {
-	owner, err := s.reserveExpiring(ctx, r.Dir)
+	owner, err := s.ReserveExpiring(ctx, r.Dir)
 	if err != nil {
 		return false, err
 	}
 	if owner != "" {
-		rec, found, err := s.readRecord(ctx, owner)
-		if err != nil || found != whole || rec.Dir != r.Dir {
+		rec, found, err := s.ReadRecord(ctx, owner)
+		if err != nil || found != registry.Whole || rec.Dir != r.Dir {
 			return false, err
 		}
-		s.log.Info("an archive that was to be removed is a volume again: it stays", "location", s.location.String(), "directory", string(r.Dir), "volume", rec.Name)
-		return true, s.remove(ctx, archivePath(r.Dir))
+		s.Log.Info("an archive that was to be removed is a volume again: it stays", "location", s.Location.String(), "directory", string(r.Dir), "volume", rec.Name)
+		return true, s.Remove(ctx, registry.ArchivePath(r.Dir))
 	}
 	why, info, err := s.inTheWay(ctx, r)
 	switch {
 	case err != nil:
 		return false, err // with the reservation: whatever failed will be tried again
 	case why != "":
-		s.log.Warn("an archive is not removed although it is due", "location", s.location.String(), "directory", string(r.Dir), "volume", r.Volume, "why", why)
-		return false, s.unreserveExpiring(ctx, r)
+		s.Log.Warn("an archive is not removed although it is due", "location", s.Location.String(), "directory", string(r.Dir), "volume", r.Volume, "why", why)
+		return false, s.UnreserveExpiring(ctx, volume.Key(r.Volume), r.Dir)
 	}
 	if err := s.trashArchive(ctx, r, info); err != nil {
 		return false, err
 	}
 	if info != nil {
-		s.log.Info("removing an archive that is due", "location", s.location.String(), "directory", string(r.Dir), "volume", r.Volume, "archived", r.Archived)
+		s.Log.Info("removing an archive that is due", "location", s.Location.String(), "directory", string(r.Dir), "volume", r.Volume, "archived", r.Archived)
 	}
-	if err := s.unreserveExpiring(ctx, r); err != nil {
+	if err := s.UnreserveExpiring(ctx, volume.Key(r.Volume), r.Dir); err != nil {
 		return false, err
 	}
-	return true, s.remove(ctx, archivePath(r.Dir))
+	return true, s.Remove(ctx, registry.ArchivePath(r.Dir))
 }
 
 // trashArchive moves what is there of an archive, and what an interrupted sweep has moved aside.
 func (s *share) trashArchive(ctx context.Context, r archiveRecord, info fs.FileInfo) error {
-	d := &deletion{share: s, id: volume.ID{Location: s.location, Dir: r.Dir, UUID: r.Volume}, seen: state{key: volume.Key(r.Volume), info: info}}
+	d := &deletion{share: s, id: volume.ID{Location: s.Location, Dir: r.Dir, UUID: r.Volume}, seen: registry.State{Key: volume.Key(r.Volume), Info: info}}
 	if info == nil {
 		return d.disposeHeld(ctx)
 	}
 	return d.trash(ctx)
 }
 
-// unreserveExpiring ends our reservation, if another process has not done so and gone on.
-func (s *share) unreserveExpiring(ctx context.Context, r archiveRecord) error {
-	return s.unreserveFrom(ctx, volume.Key(r.Volume), r.Dir, expiringTarget(r.Dir))
-}
-
-// reserveExpiring reserves the directory of an archive that is due, or answers the key of the volume that has it.
-func (s *share) reserveExpiring(ctx context.Context, dir volume.Dir) (owner string, err error) {
-	err = s.fs.Symlink(ctx, expiringTarget(dir), linkPath(dir))
-	if err == nil {
-		return "", nil
-	}
-	if !errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("reserving directory %q: %w", dir, err)
-	}
-	target, err := s.fs.Readlink(ctx, linkPath(dir))
-	if err != nil {
-		return "", fmt.Errorf("reading the reservation of %q: %w", dir, err)
-	}
-	if target == expiringTarget(dir) {
-		return "", nil // an interrupted sweep's
-	}
-	owner, ok := ownerIn(target)
-	if !ok {
-		return "", fmt.Errorf("%w: the reservation of %q points to %q", volume.ErrInvalid, dir, target)
-	}
-	return owner, nil
-}
-
 // inTheWay says why an archive must stay, if it must. info is nil where there is nothing any more.
 func (s *share) inTheWay(ctx context.Context, r archiveRecord) (why string, info fs.FileInfo, err error) {
 	var above, below string
-	err = together(
-		func() (err error) { info, err = s.lstat(ctx, string(r.Dir)); return err },
-		func() (err error) { above, err = s.aboveOwner(ctx, "", r.Dir); return err },
-		func() (err error) { below, err = s.below(ctx, "", r.Dir); return err },
+	err = registry.Together(
+		func() (err error) { info, err = s.Lstat(ctx, string(r.Dir)); return err },
+		func() (err error) { above, err = s.Above(ctx, "", r.Dir); return err },
+		func() (err error) { below, err = s.Below(ctx, "", r.Dir); return err },
 	)
 	switch {
 	case err != nil || info == nil:
@@ -147,7 +120,7 @@ func (s *share) inTheWay(ctx context.Context, r archiveRecord) (why string, info
 	case below != "":
 		return fmt.Sprintf("volume %q is inside it", below), info, nil
 	}
-	if err := s.notShare(ctx, r.Dir); errors.Is(err, volume.ErrExists) {
+	if err := s.NotShare(ctx, r.Dir); errors.Is(err, volume.ErrExists) {
 		return err.Error(), info, nil
 	} else if err != nil {
 		return "", nil, err

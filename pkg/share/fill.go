@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/jobs"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -18,7 +19,7 @@ func (m *Manager) fill(ctx context.Context, r volume.Request, id volume.ID) (vol
 		return volume.Volume{}, fmt.Errorf("%w: the source is on %s and the volume would be on %s: a copy stays on its share, so use a class with that server and share",
 			volume.ErrInvalid, from, id.Location)
 	}
-	key := copyKey{id.Location, ofVolume, id.Name()}
+	key := copyKey{id.Location, registry.OfVolume, id.Name()}
 	request := fmt.Sprint(r.RequiredBytes, r.LimitBytes, handle(r.Source), id)
 	made, err := m.copies.Join(ctx, key, request, op, func(ctx context.Context, p *jobs.Progress) (copied, error) {
 		return m.filled(ctx, op, r, id, p)
@@ -56,19 +57,6 @@ func (m *Manager) filled(ctx context.Context, op string, r volume.Request, id vo
 	return copied{volume: volumeOf(rec, id.Location)}, nil
 }
 
-// filled says whether a volume that has a source holds it: its verified copy has left staging, and its directory is there.
-func (s *share) filled(ctx context.Context, r volume.Record) (bool, error) {
-	if r.Copy == "" {
-		return false, nil
-	}
-	var staged, dir fs.FileInfo
-	err := together(
-		func() (err error) { staged, err = s.lstat(ctx, stagingDir+"/"+r.Copy); return err },
-		func() (err error) { dir, err = s.lstat(ctx, string(r.Dir)); return err },
-	)
-	return staged == nil && dir != nil && dir.IsDir(), err
-}
-
 // copyDir makes the volume's directory of its source: a copy in staging, its name in the record, the move into place. A
 // crash between these leaves a record from which the next try knows which of them is next.
 func (c *creation) copyDir(ctx context.Context) error {
@@ -78,7 +66,7 @@ func (c *creation) copyDir(ctx context.Context) error {
 	if err := c.deletionOf(c.record).disposeHeld(ctx); err != nil {
 		return err
 	}
-	t := transfer{share: c.share, kind: ofVolume, key: c.seen.key, from: c.origin.path, packed: c.origin.tarball.info != nil, wanted: c.wanted, progress: c.progress}
+	t := transfer{share: c.share, kind: registry.OfVolume, key: c.seen.Key, from: c.origin.path, packed: c.origin.tarball.info != nil, wanted: c.wanted, progress: c.progress}
 	staged, err := t.run(ctx)
 	if err != nil {
 		return err
@@ -88,13 +76,13 @@ func (c *creation) copyDir(ctx context.Context) error {
 	if !class.ModeGiven {
 		mode = nil // the source's, as is the owner
 	}
-	if err := c.changeDir(ctx, stagingDir+"/"+staged, mode, class.UID, class.GID); err != nil {
+	if err := c.changeDir(ctx, registry.StagingDir+"/"+staged, mode, class.UID, class.GID); err != nil {
 		t.abandon(ctx, staged)
 		return c.overtaken(err)
 	}
 	r := c.record
 	r.Copy = staged
-	if err := c.rewrite(ctx, r); err != nil {
+	if err := c.Rewrite(ctx, r); err != nil {
 		return c.overtaken(err) // and the copy stays, since the record may name it
 	}
 	c.record = r
@@ -103,7 +91,7 @@ func (c *creation) copyDir(ctx context.Context) error {
 
 // overtaken says what it means that something of ours has gone: another process makes or deletes the volume.
 func (c *creation) overtaken(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errChanged) || errors.Is(err, volume.ErrNotFound) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, registry.ErrChanged) || errors.Is(err, volume.ErrNotFound) {
 		return fmt.Errorf("%w: somebody else makes or deletes volume %q: %v", volume.ErrUnavailable, c.record.Name, err)
 	}
 	return err
@@ -123,10 +111,10 @@ func (c *creation) checkSource() error {
 // wanted looks whether the volume is still to be made here, and whether its source is still what it was.
 func (c *creation) wanted(ctx context.Context) error {
 	var info fs.FileInfo
-	err := together(
+	err := registry.Together(
 		func() error { return c.unchanged(ctx, *c.request.Source, c.origin) },
 		func() error { return c.stillOurs(ctx) },
-		func() (err error) { info, err = c.lstat(ctx, string(c.record.Dir)); return err },
+		func() (err error) { info, err = c.Lstat(ctx, string(c.record.Dir)); return err },
 	)
 	if err == nil && info != nil {
 		err = c.filledMeanwhile(ctx)
@@ -137,12 +125,12 @@ func (c *creation) wanted(ctx context.Context) error {
 // filledMeanwhile says what it means that something has the directory's name: it is somebody else's, unless another
 // process has made it of a copy of its own. That one has changed the record before.
 func (c *creation) filledMeanwhile(ctx context.Context) error {
-	r, found, err := c.readRecord(ctx, c.seen.key)
+	r, found, err := c.ReadRecord(ctx, c.seen.Key)
 	switch {
 	case err != nil:
 		return err
-	case found != whole || r != c.record:
-		return errChanged
+	case found != registry.Whole || r != c.record:
+		return registry.ErrChanged
 	}
 	return c.appeared()
 }
@@ -150,16 +138,16 @@ func (c *creation) filledMeanwhile(ctx context.Context) error {
 // stillOurs looks whether record and reservation are as we left them.
 func (c *creation) stillOurs(ctx context.Context) error {
 	var r volume.Record
-	var found recordState
+	var found registry.Found
 	var owner string
-	err := together(
-		func() (err error) { r, found, err = c.readRecord(ctx, c.seen.key); return err },
-		func() (err error) { owner, err = c.reservedFor(ctx, c.record.Dir); return err },
+	err := registry.Together(
+		func() (err error) { r, found, err = c.ReadRecord(ctx, c.seen.Key); return err },
+		func() (err error) { owner, err = c.ReservedFor(ctx, c.record.Dir); return err },
 	)
 	if err != nil {
 		return err
 	}
-	if found != whole || owner != c.seen.key || r.Dir != c.record.Dir || r.Copy != c.record.Copy || !r.Created.Equal(c.record.Created) {
+	if found != registry.Whole || owner != c.seen.Key || r.Dir != c.record.Dir || r.Copy != c.record.Copy || !r.Created.Equal(c.record.Created) {
 		return fmt.Errorf("%w: volume %q is no longer to be made: somebody deleted it", volume.ErrBusy, c.record.Name)
 	}
 	return nil
@@ -167,9 +155,9 @@ func (c *creation) stillOurs(ctx context.Context) error {
 
 // place moves the copy that the record names to the volume's directory.
 func (c *creation) place(ctx context.Context) error {
-	staged, dir := stagingDir+"/"+c.record.Copy, string(c.record.Dir)
-	for range creationAttempts {
-		err := c.fs.Rename(ctx, staged, dir)
+	staged, dir := registry.StagingDir+"/"+c.record.Copy, string(c.record.Dir)
+	for range registry.Attempts {
+		err := c.FS.Rename(ctx, staged, dir)
 		switch {
 		case err == nil:
 			c.dropTree = true
@@ -179,7 +167,7 @@ func (c *creation) place(ctx context.Context) error {
 		case !errors.Is(err, fs.ErrNotExist):
 			return fmt.Errorf("moving the copy to %q: %w", dir, err)
 		}
-		info, looked := c.lstat(ctx, staged)
+		info, looked := c.Lstat(ctx, staged)
 		switch {
 		case looked != nil:
 			return looked
@@ -197,7 +185,7 @@ func (c *creation) place(ctx context.Context) error {
 // nobody would ever remove it then.
 func (c *creation) confirmPlace(ctx context.Context) error {
 	var gone error
-	err := together(
+	err := registry.Together(
 		func() error { return c.checkAbove(ctx) },
 		func() error { gone = c.stillOurs(ctx); return nil },
 	)
@@ -215,29 +203,29 @@ func (c *creation) confirmPlace(ctx context.Context) error {
 // resumeFilled completes a volume with a source that an earlier call began, or finds it complete.
 func (c *creation) resumeFilled(ctx context.Context) error {
 	c.dropRecord, c.dropLink = true, true // what follows is refused for good only if there is no volume
-	if c.seen.above != "" {
-		return c.nested(c.seen.above)
+	if c.seen.Above != "" {
+		return c.nested(c.seen.Above)
 	}
 	if c.record.Copy == "" {
-		if c.seen.info != nil {
+		if c.seen.Info != nil {
 			return c.filledMeanwhile(ctx)
 		}
 		return c.copyDir(ctx)
 	}
-	staged, err := c.lstat(ctx, stagingDir+"/"+c.record.Copy)
+	staged, err := c.Lstat(ctx, registry.StagingDir+"/"+c.record.Copy)
 	switch {
 	case err != nil:
 		return err
-	case staged != nil && c.seen.info != nil:
+	case staged != nil && c.seen.Info != nil:
 		return c.filledMeanwhile(ctx)
 	case staged != nil:
 		return c.place(ctx)
-	case c.seen.info == nil:
+	case c.seen.Info == nil:
 		return c.copyAgain(ctx)
-	case !c.seen.info.IsDir():
+	case !c.seen.Info.IsDir():
 		c.dropRecord, c.dropLink = false, false
 		return fmt.Errorf("%w: directory %q of volume %q is now %s: somebody replaced it; move it away",
-			volume.ErrExists, c.record.Dir, c.record.Name, typeName(c.seen.info))
+			volume.ErrExists, c.record.Dir, c.record.Name, registry.TypeName(c.seen.Info))
 	}
 	return nil
 }
@@ -245,15 +233,15 @@ func (c *creation) resumeFilled(ctx context.Context) error {
 // copyAgain fills a directory that somebody took away, or finds that the copy has just come into its place. Until there
 // is a new copy the record must not say that there is one.
 func (c *creation) copyAgain(ctx context.Context) error {
-	info, err := c.lstat(ctx, string(c.record.Dir))
+	info, err := c.Lstat(ctx, string(c.record.Dir))
 	if err != nil {
 		return err
 	}
 	if info != nil {
-		return errChanged
+		return registry.ErrChanged
 	}
 	c.record.Copy = ""
-	if err := c.rewrite(ctx, c.record); err != nil {
+	if err := c.Rewrite(ctx, c.record); err != nil {
 		return c.overtaken(err)
 	}
 	return c.copyDir(ctx)

@@ -8,32 +8,6 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
-// FuzzKeyBelow compares what keys tell with what the directories themselves say.
-func FuzzKeyBelow(f *testing.F) {
-	long := strings.Repeat("long", 50)
-	for _, seed := range [][2]string{
-		{"a", "a/b"}, {"a", "ab"}, {"a", "a"}, {"a%", "a%/b"}, {"a", "a%2Fb"}, {"%-", "%-/x"}, {"é", "é/é"}, {".a", ".a/b"},
-		{long, long + "/b"}, {long, long + "b/c"}, {long + "/x", long + "/x/y"}, {"a", "a/" + long}, {long[:165], long[:165] + "/b"},
-	} {
-		f.Add(seed[0], seed[1])
-	}
-	f.Fuzz(func(t *testing.T, a, b string) {
-		dir, err := volume.ParseDir(a)
-		other, err2 := volume.ParseDir(b)
-		if err != nil || err2 != nil {
-			return
-		}
-		want := strings.HasPrefix(string(other), string(dir)+"/")
-		is, sure := keyBelow(volume.Key(string(other)), dir)
-		if want && !is || sure && is != want {
-			t.Errorf("%q below %q: %v, sure %v, want %v", other, dir, is, sure, want)
-		}
-		if !sure && len(a)+len(b) < 100 && !want && is {
-			t.Errorf("%q below %q: not sure though both are short", other, dir)
-		}
-	})
-}
-
 func FuzzToken(f *testing.F) {
 	f.Add("server:/a", "a.json")
 	f.Add("", "")
@@ -46,24 +20,6 @@ func FuzzToken(f *testing.F) {
 		}
 		if _, err := parseToken(location, locations); err != nil && !errors.Is(err, volume.ErrToken) {
 			t.Error(err)
-		}
-	})
-}
-
-// FuzzOwner: nobody writes anything but one element of a path between prefix and suffix.
-func FuzzOwner(f *testing.F) {
-	f.Add("../volumes/a.json")
-	f.Add("../volumes/../a.json")
-	f.Add("/etc/passwd")
-	f.Fuzz(func(t *testing.T, target string) {
-		key, ok := ownerIn(target)
-		if ok && (linkTarget(key) != target || strings.Contains(key, "/") || key == "") {
-			t.Errorf("%q names %q", target, key)
-		}
-		if own := volume.Key(target); target != "" {
-			if got, ok := ownerIn(linkTarget(own)); !ok || got != own {
-				t.Errorf("link to %q names %q", own, got)
-			}
 		}
 	})
 }

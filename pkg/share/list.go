@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -35,7 +36,7 @@ func parseToken(token string, locations []volume.Location) (position, error) {
 	text, err := base64.RawURLEncoding.DecodeString(token)
 	location, file, ok := strings.Cut(string(text), "\n")
 	known := slices.ContainsFunc(locations, func(l volume.Location) bool { return l.String() == location })
-	if err != nil || !ok || !known || !strings.HasSuffix(file, recordSuffix) {
+	if err != nil || !ok || !known || !strings.HasSuffix(file, registry.RecordSuffix) {
 		return position{}, fmt.Errorf("%w: start again from the first page", volume.ErrToken)
 	}
 	return position{location, file}, nil
@@ -45,7 +46,7 @@ func parseToken(token string, locations []volume.Location) (position, error) {
 // It knows the volumes that have a record, on the locations of [Config] and those used since. When one of them cannot be
 // asked there is no list: a volume that is not listed counts as gone with those who ask.
 func (m *Manager) List(ctx context.Context, token string, max int) (volumes []volume.Volume, next string, err error) {
-	page := page[volume.Volume]{dir: volumesDir, max: max, read: (*share).listed}
+	page := page[volume.Volume]{dir: registry.VolumesDir, max: max, read: (*share).listed}
 	err = m.list(ctx, "list", m.pool.locations(), nil, token, &page)
 	if err != nil {
 		return nil, "", err
@@ -56,16 +57,16 @@ func (m *Manager) List(ctx context.Context, token string, max int) (volumes []vo
 
 // listed reads a volume for a list. One that is being filled, or was deleted, is none.
 func (s *share) listed(ctx context.Context, key string) (v volume.Volume, ok bool, err error) {
-	r, found, err := s.readRecord(ctx, key)
-	if err != nil || found != whole || r.Retained {
+	r, found, err := s.ReadRecord(ctx, key)
+	if err != nil || found != registry.Whole || r.Retained {
 		return volume.Volume{}, false, err
 	}
 	if r.Source != "" {
-		if filled, err := s.filled(ctx, r); err != nil || !filled {
+		if filled, err := s.Filled(ctx, r); err != nil || !filled {
 			return volume.Volume{}, false, err
 		}
 	}
-	return volumeOf(r, s.location), true, nil
+	return volumeOf(r, s.Location), true, nil
 }
 
 // ListSnapshots answers up to max snapshots (0: all) of those that f chooses, as [Manager.List] does volumes. Snapshots of
@@ -79,9 +80,9 @@ func (m *Manager) ListSnapshots(ctx context.Context, f volume.SnapshotFilter, to
 	if f.Source != nil {
 		locations = []volume.Location{f.Source.Location}
 	}
-	page := page[volume.Snapshot]{dir: snapshotsDir, max: max, read: func(s *share, ctx context.Context, key string) (volume.Snapshot, bool, error) {
+	page := page[volume.Snapshot]{dir: registry.SnapshotsDir, max: max, read: func(s *share, ctx context.Context, key string) (volume.Snapshot, bool, error) {
 		st, err := s.lookAtSnapshotBy(ctx, key)
-		snapshot := snapshotOf(st.record, s.location)
+		snapshot := snapshotOf(st.record, s.Location)
 		return snapshot, err == nil && st.complete() && chosen(f, snapshot), err
 	}}
 	if err := m.list(ctx, "listsnapshots", locations, f.MountOptions, token, &page); err != nil {
@@ -107,8 +108,8 @@ func (m *Manager) findSnapshot(ctx context.Context, f volume.SnapshotFilter) (fo
 		if err != nil {
 			return err
 		}
-		if st.complete() && st.record.ID(s.location) == *f.ID {
-			if snapshot := snapshotOf(st.record, s.location); chosen(f, snapshot) {
+		if st.complete() && st.record.ID(s.Location) == *f.ID {
+			if snapshot := snapshotOf(st.record, s.Location); chosen(f, snapshot) {
 				found = append(found, snapshot)
 			}
 			return nil
@@ -170,7 +171,7 @@ func (p *page[T]) cut() (items []T, next string) {
 
 // add reads the records of one share that come after a file, only as many as the page needs.
 func (p *page[T]) add(ctx context.Context, s *share, after string) error {
-	infos, err := s.fs.ReadDir(ctx, p.dir)
+	infos, err := s.FS.ReadDir(ctx, p.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -179,7 +180,7 @@ func (p *page[T]) add(ctx context.Context, s *share, after string) error {
 	}
 	var files []string
 	for _, info := range infos {
-		if name := info.Name(); name > after && strings.HasSuffix(name, recordSuffix) {
+		if name := info.Name(); name > after && strings.HasSuffix(name, registry.RecordSuffix) {
 			files = append(files, name)
 		}
 	}
@@ -204,21 +205,21 @@ func (p *page[T]) readAll(ctx context.Context, s *share, files []string) error {
 	calls := make([]func() error, len(files))
 	for i, file := range files {
 		calls[i] = func() (err error) {
-			items[i], ok[i], err = p.read(s, ctx, strings.TrimSuffix(file, recordSuffix))
-			if errors.Is(failure.Kind(err, s.classify), volume.ErrInvalid) {
-				s.log.Warn("passing over what is no record", "location", s.location.String(), "err", err)
+			items[i], ok[i], err = p.read(s, ctx, strings.TrimSuffix(file, registry.RecordSuffix))
+			if errors.Is(failure.Kind(err, s.Classify), volume.ErrInvalid) {
+				s.Log.Warn("passing over what is no record", "location", s.Location.String(), "err", err)
 				return nil
 			}
 			return err
 		}
 	}
-	if err := together(calls...); err != nil {
+	if err := registry.Together(calls...); err != nil {
 		return err
 	}
 	for i, item := range items {
 		if ok[i] {
 			p.items = append(p.items, item)
-			p.at = append(p.at, position{s.location.String(), files[i]})
+			p.at = append(p.at, position{s.Location.String(), files[i]})
 		}
 	}
 	return nil

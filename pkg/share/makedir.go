@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"syscall"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
-
-// undoTimeout bounds taking back what a failed creation made; it runs even when the caller has gone.
-const undoTimeout = 10 * time.Second
 
 // confirmedFor is how long after looking at record and reservation the directory may come without another look. A deletion that
 // gets in between needs several round trips.
@@ -26,7 +23,7 @@ func (c *creation) makeReserved(ctx context.Context) error {
 	}
 	began := time.Now()
 	var reserved error
-	err := together(
+	err := registry.Together(
 		func() error { return c.makeDir(ctx) },
 		func() error { reserved = c.confirmReserved(ctx); return nil },
 	)
@@ -45,7 +42,7 @@ func (c *creation) makeNested(ctx context.Context) error {
 		return err
 	}
 	var reserved error
-	err := together(
+	err := registry.Together(
 		func() error { return c.checkAbove(ctx) },
 		func() error { reserved = c.confirmReserved(ctx); return nil },
 	)
@@ -58,8 +55,8 @@ func (c *creation) makeNested(ctx context.Context) error {
 // makeDir makes the volume's directory, and what is missing above it.
 func (c *creation) makeDir(ctx context.Context) error {
 	dir, class := c.record.Dir, c.request.Class
-	for range creationAttempts {
-		err := c.fs.Mkdir(ctx, string(dir), class.Mode, class.UID, class.GID)
+	for range registry.Attempts {
+		err := c.FS.Mkdir(ctx, string(dir), class.Mode, class.UID, class.GID)
 		switch {
 		case err == nil:
 			c.dropDir = true
@@ -79,7 +76,7 @@ func (c *creation) makeDir(ctx context.Context) error {
 
 func (c *creation) makeParents(ctx context.Context) error {
 	for _, p := range c.record.Dir.Parents() {
-		made, err := c.makeParent(ctx, p)
+		made, err := c.MakeParent(ctx, p)
 		if err != nil {
 			return err
 		}
@@ -90,82 +87,32 @@ func (c *creation) makeParents(ctx context.Context) error {
 	return nil
 }
 
-// makeParent makes a directory above a volume's or an archive's, if it is not there.
-func (s *share) makeParent(ctx context.Context, dir volume.Dir) (made bool, err error) {
-	err = s.fs.Mkdir(ctx, string(dir), parentMode, -1, -1)
-	switch {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, fs.ErrExist):
-		return false, nil
-	}
-	return false, fmt.Errorf("creating directory %q: %w", dir, err)
-}
-
-// removeEmpty removes a directory that was made above another, or for the volume with the given key, if there is nothing in it.
-// Another volume may just have got it: that one reserves it and then looks whether it is still there, we remove it and then
-// look whether it is reserved. So one of the two sees the other, and what was there, which was empty, is made again.
-func (s *share) removeEmpty(ctx context.Context, key string, dir volume.Dir) error {
-	err := s.fs.Remove(ctx, string(dir))
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, fs.ErrExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("removing the empty directory %q: %w", dir, err)
-	}
-	owner, err := s.reservedFor(ctx, dir)
-	if err != nil || owner == "" || owner == key {
-		return err
-	}
-	_, err = s.makeParent(ctx, dir)
-	return err
-}
-
 // checkAbove looks once more for a volume above. Whoever makes a volume there reserves its directory before making
 // it, and we looked before; now that ours is made, either we see that reservation or the other one sees ours.
 func (c *creation) checkAbove(ctx context.Context) error {
-	owner, err := c.aboveOwner(ctx, c.seen.key, c.record.Dir)
+	owner, err := c.Above(ctx, c.seen.Key, c.record.Dir)
 	if err == nil && owner != "" {
 		err = c.nested(owner)
 	}
 	return err
 }
 
-// aboveOwner answers the key of another volume than key's that has a directory above dir, "" if none has.
-func (s *share) aboveOwner(ctx context.Context, key string, dir volume.Dir) (string, error) {
-	parents := dir.Parents()
-	owners := make([]string, len(parents))
-	calls := make([]func() error, len(parents))
-	for i, p := range parents {
-		calls[i] = func() (err error) { owners[i], err = s.reservedFor(ctx, p); return err }
-	}
-	if err := together(calls...); err != nil {
-		return "", err
-	}
-	for _, owner := range owners {
-		if owner != "" && owner != key {
-			return owner, nil
-		}
-	}
-	return "", nil
-}
-
 // madeMeanwhile judges a directory that was not there when we looked and is there now that it is reserved for us. If
 // it is as we would have made it, it is our own: another process, whose lease is over, makes the same volume.
 func (c *creation) madeMeanwhile(ctx context.Context) error {
 	dir, class := string(c.record.Dir), c.request.Class
-	info, err := c.lstat(ctx, dir)
+	info, err := c.Lstat(ctx, dir)
 	switch {
 	case err != nil:
 		return err
 	case info == nil:
-		return errChanged
+		return registry.ErrChanged
 	case !info.IsDir() || !madeAs(info, class):
 		return c.appeared()
 	}
-	content, err := c.fs.ReadDir(ctx, dir)
+	content, err := c.FS.ReadDir(ctx, dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return errChanged
+		return registry.ErrChanged
 	}
 	if err != nil {
 		return fmt.Errorf("listing directory %q: %w", dir, err)
@@ -197,14 +144,14 @@ func madeAs(info fs.FileInfo, class volume.Class) bool {
 // adopt takes a directory as it is, unless other volumes are in it. It may have gone just before it was reserved, with the
 // volume or the archive that it was.
 func (c *creation) adopt(ctx context.Context) error {
-	return together(
+	return registry.Together(
 		func() error { return c.checkBelow(ctx) },
-		func() error { return c.notShare(ctx, c.record.Dir) },
+		func() error { return c.NotShare(ctx, c.record.Dir) },
 		func() error { return c.confirmReserved(ctx) },
 		func() error {
-			info, err := c.lstat(ctx, string(c.record.Dir))
+			info, err := c.Lstat(ctx, string(c.record.Dir))
 			if err == nil && (info == nil || !info.IsDir()) {
-				err = errChanged
+				err = registry.ErrChanged
 			}
 			return err
 		},
@@ -213,7 +160,7 @@ func (c *creation) adopt(ctx context.Context) error {
 
 // checkBelow looks for volumes below the directory, once it is reserved, for the same reason as checkAbove.
 func (c *creation) checkBelow(ctx context.Context) error {
-	owner, err := c.below(ctx, c.seen.key, c.record.Dir)
+	owner, err := c.Below(ctx, c.seen.Key, c.record.Dir)
 	if err == nil && owner != "" {
 		err = c.holdsOther(owner)
 	}
@@ -224,18 +171,9 @@ func (c *creation) holdsOther(owner string) error {
 	return fmt.Errorf("%w: the directory of volume %q is below %q: give each volume a directory of its own (subDir)", volume.ErrExists, owner, c.record.Dir)
 }
 
-// notShare refuses a directory that is itself a share with volumes.
-func (s *share) notShare(ctx context.Context, dir volume.Dir) error {
-	info, err := s.lstat(ctx, string(dir)+"/"+volume.Reserved)
-	if err == nil && info != nil {
-		err = fmt.Errorf("%w: directory %q holds %q, so it is a share of volumes and not a volume", volume.ErrExists, dir, volume.Reserved)
-	}
-	return err
-}
-
 // undo takes back what the creation made, and what an earlier call for the same volume left unfinished.
 func (c *creation) undo(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), registry.UndoTimeout)
 	defer cancel()
 	if c.request.Source != nil {
 		if err := c.undoFill(ctx); err != nil {
@@ -243,7 +181,7 @@ func (c *creation) undo(ctx context.Context) error {
 		}
 	}
 	if c.dropDir {
-		if err := c.remove(ctx, string(c.record.Dir)); err != nil {
+		if err := c.Remove(ctx, string(c.record.Dir)); err != nil {
 			return err
 		}
 	}
@@ -252,17 +190,17 @@ func (c *creation) undo(ctx context.Context) error {
 		empty = append(empty, c.record.Dir)
 	}
 	for _, p := range slices.Backward(empty) {
-		if err := c.removeEmpty(ctx, c.seen.key, p); err != nil {
+		if err := c.RemoveEmpty(ctx, c.seen.Key, p); err != nil {
 			return err
 		}
 	}
-	return together(
-		func() error { return c.removeIf(ctx, c.dropRecord, recordPath(c.seen.key)) },
+	return registry.Together(
+		func() error { return c.removeIf(ctx, c.dropRecord, registry.RecordPath(c.seen.Key)) },
 		func() error {
 			if !c.dropLink {
 				return nil
 			}
-			return c.unreserve(ctx, c.seen.key, c.record.Dir)
+			return c.Unreserve(ctx, c.seen.Key, c.record.Dir)
 		},
 	)
 }
@@ -271,5 +209,5 @@ func (s *share) removeIf(ctx context.Context, drop bool, name string) error {
 	if !drop {
 		return nil
 	}
-	return s.remove(ctx, name)
+	return s.Remove(ctx, name)
 }

@@ -159,11 +159,11 @@ func (m *Manager) Delete(ctx context.Context, id volume.ID, mountOptions []strin
 func (m *Manager) Get(ctx context.Context, id volume.ID) (volume.Volume, error) {
 	v := volume.Volume{ID: id}
 	err := m.on(ctx, "get", id.Location, nil, func(s *share) error {
-		st, err := s.look(ctx, id.Name(), id.Dir)
+		st, err := s.Look(ctx, id.Name(), id.Dir)
 		if err == nil {
-			err = st.holds(id)
+			err = st.Holds(id)
 		}
-		v.CapacityBytes, v.Created = st.record.CapacityBytes, st.record.Created
+		v.CapacityBytes, v.Created = st.Record.CapacityBytes, st.Record.Created
 		return err
 	})
 	if err != nil {
@@ -172,39 +172,12 @@ func (m *Manager) Get(ctx context.Context, id volume.ID) (volume.Volume, error) 
 	return v, nil
 }
 
-// holds says why there is no volume with handle id.
-func (s state) holds(id volume.ID) error {
-	switch {
-	case s.info == nil:
-		return fmt.Errorf("%w: volume %q has no directory %q", volume.ErrNotFound, id.Name(), id.Dir)
-	case !s.info.IsDir():
-		return fmt.Errorf("%w: %q of volume %q is %s and not a directory", volume.ErrNotFound, id.Dir, id.Name(), typeName(s.info))
-	case s.others():
-		return fmt.Errorf("%w: directory %q is that of volume %q, not of %q", volume.ErrNotFound, id.Dir, s.owner, id.Name())
-	case s.found == whole && s.record.Retained:
-		return fmt.Errorf("%w: volume %q was deleted, and its directory %q kept", volume.ErrNotFound, id.Name(), id.Dir)
-	case s.found == whole && s.record.Source != "" && s.record.Copy == "":
-		return fmt.Errorf("%w: volume %q is not yet filled from its source", volume.ErrNotFound, id.Name())
-	case s.found == whole && s.record.Dir != id.Dir:
-		return fmt.Errorf("%w: volume %q has the directory %q, not %q", volume.ErrNotFound, id.Name(), s.record.Dir, id.Dir)
-	}
-	return nil
-}
-
 // Space is how full the share at l is.
 func (m *Manager) Space(ctx context.Context, l volume.Location, mountOptions []string) (volume.Space, error) {
 	var space volume.Space
 	err := m.on(ctx, "space", l, mountOptions, func(s *share) (err error) {
-		space, err = s.space(ctx)
+		space, err = s.Space(ctx)
 		return err
 	})
 	return space, err
-}
-
-func (s *share) space(ctx context.Context) (space volume.Space, err error) {
-	space.Total, _, space.Available, err = s.fs.Space(ctx)
-	if err != nil {
-		return volume.Space{}, fmt.Errorf("asking for the free space: %w", err)
-	}
-	return space, nil
 }

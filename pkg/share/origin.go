@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -11,7 +12,7 @@ import (
 type origin struct {
 	path     string // of its tree, on the share
 	bytes    int64  // what the volume must at least hold
-	volume   state
+	volume   registry.State
 	snapshot snapshotState
 	tarball  tarball
 }
@@ -19,42 +20,42 @@ type origin struct {
 // origin looks at the source of a volume.
 func (s *share) origin(ctx context.Context, source volume.Source) (o origin, err error) {
 	if id := source.Volume; id != nil {
-		if o.volume, err = s.look(ctx, id.Name(), id.Dir); err != nil {
+		if o.volume, err = s.Look(ctx, id.Name(), id.Dir); err != nil {
 			return o, err
 		}
-		o.path, o.bytes = string(id.Dir), o.volume.record.CapacityBytes
+		o.path, o.bytes = string(id.Dir), o.volume.Record.CapacityBytes
 		return o, s.copyable(ctx, o.volume, *id)
 	}
 	id := source.Snapshot
 	if o.snapshot, err = s.lookAtSnapshot(ctx, id.Name); err != nil {
 		return o, err
 	}
-	if o.snapshot.found == noRecord && o.snapshot.tree == nil {
+	if o.snapshot.found == registry.NoRecord && o.snapshot.tree == nil {
 		if o.tarball, err = s.findTarball(ctx, *id); err != nil || o.tarball.info != nil {
 			o.path = o.tarball.path
 			return o, err
 		}
 	}
-	if !o.snapshot.complete() || o.snapshot.record.ID(s.location) != *id {
+	if !o.snapshot.complete() || o.snapshot.record.ID(s.Location) != *id {
 		return o, fmt.Errorf("%w: there is no snapshot %q of volume %q", volume.ErrNotFound, id.Name, id.Source)
 	}
-	o.path, o.bytes = snapshotPath(o.snapshot.key), o.snapshot.record.SizeBytes
+	o.path, o.bytes = registry.SnapshotPath(o.snapshot.key), o.snapshot.record.SizeBytes
 	return o, nil
 }
 
 // copyable says why there is no volume with handle id that may be copied. One that no record confirms must not have other
 // volumes in it, nor be inside one: a copy would hand on what is theirs.
-func (s *share) copyable(ctx context.Context, st state, id volume.ID) error {
-	if err := st.holds(id); err != nil || st.found == whole {
+func (s *share) copyable(ctx context.Context, st registry.State, id volume.ID) error {
+	if err := st.Holds(id); err != nil || st.Found == registry.Whole {
 		return err
 	}
-	if st.above != "" {
-		return fmt.Errorf("%w: directory %q is inside that of volume %q: nothing is copied", volume.ErrInvalid, id.Dir, st.above)
+	if st.Above != "" {
+		return fmt.Errorf("%w: directory %q is inside that of volume %q: nothing is copied", volume.ErrInvalid, id.Dir, st.Above)
 	}
 	var owner string
-	err := together(
-		func() (err error) { owner, err = s.below(ctx, st.key, id.Dir); return err },
-		func() error { return s.notShare(ctx, id.Dir) },
+	err := registry.Together(
+		func() (err error) { owner, err = s.Below(ctx, st.Key, id.Dir); return err },
+		func() error { return s.NotShare(ctx, id.Dir) },
 	)
 	if err == nil && owner != "" {
 		err = fmt.Errorf("%w: the directory of volume %q is below %q: nothing is copied", volume.ErrInvalid, owner, id.Dir)
@@ -69,7 +70,7 @@ func (s *share) unchanged(ctx context.Context, source volume.Source, was origin)
 		return err
 	}
 	if source.Volume != nil {
-		return is.volume.stillHolds(was.volume, *source.Volume)
+		return is.volume.StillHolds(was.volume, *source.Volume)
 	}
 	if !sameSnapshot(is.snapshot.record, was.snapshot.record) || !sameTarball(is.tarball, was.tarball) {
 		return fmt.Errorf("%w: snapshot %q was deleted while it was copied", volume.ErrNotFound, source.Snapshot.Name)

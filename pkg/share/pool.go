@@ -5,27 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
 // share is one open share.
 type share struct {
-	location volume.Location
-	fs       FS
-	layout   layout
-	purger   purger
-	copying  chan struct{} // holds one for each copy that runs
-	locks    *locks
-	ledger   *ledger
-	visit    func(at time.Time) // comes back when an archive is due
-	now      func() time.Time
-	classify func(error) error
-	observe  func(op string, d time.Duration, err error)
-	log      *slog.Logger
+	*registry.Share
+	purger  purger
+	copying chan struct{} // holds one for each copy that runs
+	locks   *locks
+	ledger  *ledger
+	visit   func(at time.Time) // comes back when an archive is due
+	observe func(op string, d time.Duration, err error)
 
 	purgeDelay time.Duration // see Config
 }
@@ -148,16 +143,16 @@ func (p *pool) open(s *slot, w way, mountOptions []string) {
 	}
 	opened.purger.wake()
 	opened.visit(p.config.Now())
-	p.begin(func() { opened.tidy(p.ctx) })
+	p.begin(func() { opened.Tidy(p.ctx) })
 }
 
 func (p *pool) newShare(l volume.Location, fsys FS) *share {
 	c := p.config
 	s := &share{
-		location: l, fs: fsys, copying: make(chan struct{}, maxCopies), locks: p.locks, ledger: p.ledger(l),
-		visit: func(at time.Time) { p.schedule(l, at) }, now: c.Now, purgeDelay: c.PurgeDelay,
-		classify: c.Classify, observe: c.Observe, log: c.Log,
+		Share: &registry.Share{Location: l, FS: fsys, Now: c.Now, Classify: c.Classify, Log: c.Log}, copying: make(chan struct{}, maxCopies),
+		locks: p.locks, ledger: p.ledger(l), visit: func(at time.Time) { p.schedule(l, at) }, purgeDelay: c.PurgeDelay, observe: c.Observe,
 	}
+	s.Trashed = func(name string) { s.purger.add(name) }
 	s.purger = purger{share: s, ctx: p.ctx, start: p.task, kick: make(chan struct{}, 1)}
 	return s
 }
@@ -220,7 +215,7 @@ func (p *pool) closeIdle() {
 		case <-ticker.C:
 			for _, s := range p.takeIdle() {
 				if err := s.closer.Close(); err != nil {
-					p.config.Log.Debug("closing an idle share", "location", s.share.location.String(), "err", err)
+					p.config.Log.Debug("closing an idle share", "location", s.share.Location.String(), "err", err)
 				}
 			}
 		case <-p.ctx.Done():

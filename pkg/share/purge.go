@@ -2,13 +2,13 @@ package share
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io/fs"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 )
 
 const (
@@ -38,28 +38,6 @@ type purger struct {
 	known   map[string]time.Time // what is in the trash, as far as we know, and since when
 }
 
-// trashTime is how a name in the trash tells when something came there, between two "-" before the random end.
-const trashTime = "20060102T150405Z"
-
-// trashName is a name in the trash that nobody else uses, for what was called key.
-func trashName(key string, now time.Time) string {
-	return trashNamed(key, now, rand.Text())
-}
-
-func trashNamed(key string, now time.Time, random string) string {
-	return key + "-" + now.UTC().Format(trashTime) + "-" + random
-}
-
-// trashedAt reads the time from a trashName; of other names nobody knows.
-func trashedAt(name string) (time.Time, bool) {
-	parts := strings.Split(name, "-")
-	if len(parts) < 3 {
-		return time.Time{}, false
-	}
-	at, err := time.Parse(trashTime, parts[len(parts)-2])
-	return at, err == nil
-}
-
 // add says what has come into the trash.
 func (p *purger) add(name string) {
 	p.mu.Lock()
@@ -73,11 +51,11 @@ func (p *purger) add(name string) {
 
 // note enters a name into a new list of what is known. What does not tell its time is as old as we have known it.
 func (p *purger) note(list map[string]time.Time, name string) {
-	at, told := trashedAt(name)
+	at, told := registry.TrashedAt(name)
 	if since, known := p.known[name]; known && !told {
 		at = since
 	} else if !told {
-		at = p.share.now()
+		at = p.share.Now()
 	}
 	list[name] = at
 }
@@ -131,7 +109,7 @@ func (p *purger) run() {
 		case err == nil:
 			delay = minPurgeDelay
 		default:
-			p.share.log.Warn("removing deleted volumes is delayed", "location", p.share.location.String(), "err", err, "retry", delay)
+			p.share.Log.Warn("removing deleted volumes is delayed", "location", p.share.Location.String(), "err", err, "retry", delay)
 			p.sleep(delay, p.kick)
 			p.lookAgain()
 			delay = min(2*delay, maxPurgeDelay)
@@ -195,7 +173,7 @@ func (p *purger) lookAgain() {
 
 // empty removes all that is in the trash now, and reports one of the failures.
 func (p *purger) empty() error {
-	infos, err := p.share.fs.ReadDir(p.ctx, trashDir)
+	infos, err := p.share.FS.ReadDir(p.ctx, registry.TrashDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -240,7 +218,7 @@ func (p *purger) remove(info fs.FileInfo) error {
 	name := info.Name()
 	err := p.removeBeside(ctx, info)
 	if err == nil {
-		err = p.removeTree(ctx, trashDir+"/"+name)
+		err = p.removeTree(ctx, registry.TrashDir+"/"+name)
 	}
 	p.share.observe("purge", time.Since(began), err)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil && p.ctx.Err() == nil {
@@ -252,14 +230,14 @@ func (p *purger) remove(info fs.FileInfo) error {
 	p.mu.Lock()
 	delete(p.known, name)
 	p.mu.Unlock()
-	p.share.log.Debug("removed a deleted volume's directory", slog.String("location", p.share.location.String()), slog.String("trash", name))
+	p.share.Log.Debug("removed a deleted volume's directory", slog.String("location", p.share.Location.String()), slog.String("trash", name))
 	return nil
 }
 
 // removeTree removes a tree and counts what was in it.
 func (p *purger) removeTree(ctx context.Context, name string) error {
 	var files, bytes int64 // counted so far
-	return p.share.fs.RemoveAll(ctx, name, func(f, b int64) {
+	return p.share.FS.RemoveAll(ctx, name, func(f, b int64) {
 		p.share.ledger.removed(f-files, b-bytes)
 		files, bytes = f, b
 	})
@@ -306,7 +284,7 @@ func (p *purger) sums() func() *slog.Logger {
 	return func() *slog.Logger {
 		f, b := p.share.ledger.sum()
 		left, _ := p.waiting()
-		return p.share.log.With("location", p.share.location.String(), "volumes left", left,
+		return p.share.Log.With("location", p.share.Location.String(), "volumes left", left,
 			"files", f-files, "bytes", b-bytes, "duration", time.Since(began).Round(time.Millisecond))
 	}
 }

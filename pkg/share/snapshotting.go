@@ -10,6 +10,7 @@ import (
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/jobs"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -18,7 +19,7 @@ import (
 // [volume.ErrExists]: a snapshot of the name is of another volume.
 func (m *Manager) CreateSnapshot(ctx context.Context, r volume.SnapshotRequest) (volume.Snapshot, error) {
 	id := r.ID()
-	key := copyKey{id.Location, ofSnapshot, id.Name}
+	key := copyKey{id.Location, registry.OfSnapshot, id.Name}
 	made, err := m.copies.Join(ctx, key, r.Source.String(), "snapshot", func(ctx context.Context, p *jobs.Progress) (copied, error) {
 		return m.snapshot(ctx, r, id, p)
 	})
@@ -53,21 +54,21 @@ type snapshotting struct {
 	request  volume.SnapshotRequest
 	progress progress
 	seen     snapshotState
-	source   state
+	source   registry.State
 	record   volume.SnapshotRecord
 	drop     bool // the record, if this fails for good
 }
 
 func (s *share) snapshot(ctx context.Context, r volume.SnapshotRequest, now time.Time, p progress) (volume.SnapshotRecord, error) {
 	c := &snapshotting{share: s, request: r, progress: p}
-	for range creationAttempts {
+	for range registry.Attempts {
 		c.record = volume.SnapshotRecord{Version: volume.RecordVersion, Name: r.ID().Name, Source: r.Source.String(), Created: now.UTC().Truncate(time.Second)}
 		c.drop = false
 		err := c.try(ctx)
-		if c.drop && failure.Definite(err, c.classify) {
+		if c.drop && failure.Definite(err, c.Classify) {
 			err = c.undo(ctx, err)
 		}
-		if !errors.Is(err, errChanged) {
+		if !errors.Is(err, registry.ErrChanged) {
 			return c.record, err
 		}
 	}
@@ -75,20 +76,20 @@ func (s *share) snapshot(ctx context.Context, r volume.SnapshotRequest, now time
 }
 
 func (c *snapshotting) try(ctx context.Context) error {
-	if err := c.layout.ensure(ctx, c.fs); err != nil {
+	if err := c.Ensure(ctx); err != nil {
 		return err
 	}
-	err := together(
+	err := registry.Together(
 		func() (err error) { c.seen, err = c.lookAtSnapshot(ctx, c.record.Name); return err },
 		func() (err error) {
-			c.source, err = c.look(ctx, c.request.Source.Name(), c.request.Source.Dir)
+			c.source, err = c.Look(ctx, c.request.Source.Name(), c.request.Source.Dir)
 			return err
 		},
 	)
 	if err != nil {
 		return err
 	}
-	if c.seen.found == whole {
+	if c.seen.found == registry.Whole {
 		if c.seen.record.Source != c.record.Source {
 			return fmt.Errorf("%w: snapshot %q is of volume %q, not of %q", volume.ErrExists, c.record.Name, c.seen.record.Source, c.record.Source)
 		}
@@ -100,7 +101,7 @@ func (c *snapshotting) try(ctx context.Context) error {
 	if c.seen.tree != nil {
 		return c.alone(ctx)
 	}
-	c.drop = c.seen.found != noRecord
+	c.drop = c.seen.found != registry.NoRecord
 	if err := c.copyable(ctx, c.source, c.request.Source); err != nil {
 		return err
 	}
@@ -118,57 +119,57 @@ func (c *snapshotting) alone(ctx context.Context) error {
 	case err != nil:
 		return err
 	case again.found != c.seen.found || again.tree == nil:
-		return errChanged
+		return registry.ErrChanged
 	}
 	return fmt.Errorf("%w: %q is on the share without a record of a snapshot %q: somebody put it there, or took the record away; remove it",
-		volume.ErrExists, snapshotPath(c.seen.key), c.record.Name)
+		volume.ErrExists, registry.SnapshotPath(c.seen.key), c.record.Name)
 }
 
 // write makes the record, which says that the name is taken, by whom and since when.
 func (c *snapshotting) write(ctx context.Context) error {
-	if c.seen.found == whole {
+	if c.seen.found == registry.Whole {
 		return nil
 	}
-	if c.seen.found == torn {
-		if err := c.remove(ctx, snapshotPath(c.seen.key)+recordSuffix); err != nil {
+	if c.seen.found == registry.Torn {
+		if err := c.Remove(ctx, registry.SnapshotPath(c.seen.key)+registry.RecordSuffix); err != nil {
 			return err
 		}
 	}
-	c.record.SizeBytes = c.source.record.CapacityBytes
+	c.record.SizeBytes = c.source.Record.CapacityBytes
 	data, err := c.record.Marshal()
 	if err != nil {
 		return err
 	}
-	err = c.fs.CreateFile(ctx, snapshotPath(c.seen.key)+recordSuffix, data, recordMode)
+	err = c.FS.CreateFile(ctx, registry.SnapshotPath(c.seen.key)+registry.RecordSuffix, data, registry.RecordMode)
 	switch {
 	case err == nil:
 		c.drop = true
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		c.layout.forget()
-		return errChanged
+		c.Forget()
+		return registry.ErrChanged
 	case errors.Is(err, fs.ErrExist):
-		return errChanged
+		return registry.ErrChanged
 	}
 	return fmt.Errorf("writing the record of snapshot %q: %w", c.record.Name, err)
 }
 
 func (c *snapshotting) copy(ctx context.Context) error {
-	t := transfer{share: c.share, kind: ofSnapshot, key: c.seen.key, from: string(c.request.Source.Dir), wanted: c.wanted, progress: c.progress}
+	t := transfer{share: c.share, kind: registry.OfSnapshot, key: c.seen.key, from: string(c.request.Source.Dir), wanted: c.wanted, progress: c.progress}
 	staged, err := t.run(ctx)
 	if err != nil {
 		return err
 	}
-	err = c.fs.Rename(ctx, stagingDir+"/"+staged, snapshotPath(c.seen.key))
+	err = c.FS.Rename(ctx, registry.StagingDir+"/"+staged, registry.SnapshotPath(c.seen.key))
 	switch {
 	case err == nil:
 		return c.confirm(ctx)
 	case errors.Is(err, fs.ErrNotExist):
-		c.layout.forget()
+		c.Forget()
 		return fmt.Errorf("%w: somebody else makes snapshot %q: %w", volume.ErrUnavailable, c.record.Name, err)
 	case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, syscall.ENOTDIR):
 		t.abandon(ctx, staged)
-		return errChanged // another process was faster
+		return registry.ErrChanged // another process was faster
 	}
 	return fmt.Errorf("moving snapshot %q into place: %w", c.record.Name, err)
 }
@@ -176,47 +177,36 @@ func (c *snapshotting) copy(ctx context.Context) error {
 // wanted looks whether the snapshot is still to be made, and whether its source is still the volume that it was.
 func (c *snapshotting) wanted(ctx context.Context) error {
 	var own volume.SnapshotRecord
-	var found recordState
-	var source state
-	err := together(
+	var found registry.Found
+	var source registry.State
+	err := registry.Together(
 		func() (err error) { own, found, err = c.readSnapshotRecord(ctx, c.seen.key); return err },
 		func() (err error) {
-			source, err = c.look(ctx, c.request.Source.Name(), c.request.Source.Dir)
+			source, err = c.Look(ctx, c.request.Source.Name(), c.request.Source.Dir)
 			return err
 		},
 	)
 	switch {
 	case err != nil:
 		return err
-	case found != whole || !sameSnapshot(own, c.record):
+	case found != registry.Whole || !sameSnapshot(own, c.record):
 		return fmt.Errorf("%w: snapshot %q is no longer to be made: somebody deleted it", volume.ErrBusy, c.record.Name)
 	}
-	return source.stillHolds(c.source, c.request.Source)
+	return source.StillHolds(c.source, c.request.Source)
 }
 
 func sameSnapshot(a, b volume.SnapshotRecord) bool {
 	return a.Name == b.Name && a.Source == b.Source && a.Created.Equal(b.Created)
 }
 
-// stillHolds says why what was the volume with handle id is it no more.
-func (s state) stillHolds(was state, id volume.ID) error {
-	if err := s.holds(id); err != nil {
-		return err
-	}
-	if s.found != was.found || s.owner != was.owner || !s.record.Created.Equal(was.record.Created) {
-		return fmt.Errorf("%w: volume %q was deleted while it was copied", volume.ErrNotFound, id.Name())
-	}
-	return nil
-}
-
 // confirm looks whether the snapshot was deleted by another process just before it came into place: nobody would ever
 // remove it then.
 func (c *snapshotting) confirm(ctx context.Context) error {
-	there, err := c.lstat(ctx, snapshotPath(c.seen.key)+recordSuffix)
+	there, err := c.Lstat(ctx, registry.SnapshotPath(c.seen.key)+registry.RecordSuffix)
 	if err != nil || there != nil {
 		return err
 	}
-	if err := c.discard(ctx, snapshotPath(c.seen.key), c.seen.key); err != nil {
+	if _, err := c.Discard(ctx, registry.SnapshotPath(c.seen.key), c.seen.key); err != nil {
 		return err
 	}
 	return fmt.Errorf("%w: snapshot %q was deleted while it was made", volume.ErrBusy, c.record.Name)
@@ -224,18 +214,18 @@ func (c *snapshotting) confirm(ctx context.Context) error {
 
 // undo takes back what was made of a snapshot that cannot be.
 func (c *snapshotting) undo(ctx context.Context, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), registry.UndoTimeout)
 	defer cancel()
-	err := c.clearStaging(ctx, ofSnapshot, c.seen.key)
+	err := c.ClearStaging(ctx, registry.OfSnapshot, c.seen.key)
 	var tree fs.FileInfo
 	if err == nil {
-		tree, err = c.lstat(ctx, snapshotPath(c.seen.key))
+		tree, err = c.Lstat(ctx, registry.SnapshotPath(c.seen.key))
 	}
 	if err == nil && tree != nil {
-		return errChanged // another process has just completed it
+		return registry.ErrChanged // another process has just completed it
 	}
 	if err == nil {
-		err = c.remove(ctx, snapshotPath(c.seen.key)+recordSuffix)
+		err = c.Remove(ctx, registry.SnapshotPath(c.seen.key)+registry.RecordSuffix)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: after %v: %v", volume.ErrUnavailable, cause, err)

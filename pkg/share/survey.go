@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -99,7 +100,7 @@ func (v *surveyor) directories(ctx context.Context) (err error) {
 
 // list is ReadDir of what may not be there.
 func (v *surveyor) list(ctx context.Context, dir string) ([]fs.FileInfo, error) {
-	infos, err := v.fs.ReadDir(ctx, dir)
+	infos, err := v.FS.ReadDir(ctx, dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing %q on the share: %w", dir, err)
 	}
@@ -112,20 +113,20 @@ func (v *surveyor) records(ctx context.Context, dir string, read func(key string
 	if err != nil {
 		return err
 	}
-	infos = slices.DeleteFunc(infos, func(info fs.FileInfo) bool { return !strings.HasSuffix(info.Name(), recordSuffix) })
+	infos = slices.DeleteFunc(infos, func(info fs.FileInfo) bool { return !strings.HasSuffix(info.Name(), registry.RecordSuffix) })
 	for some := range slices.Chunk(infos, readers) {
 		keep, ok := make([]func(), len(some)), make([]bool, len(some))
 		calls := make([]func() error, len(some))
 		for i, info := range some {
 			calls[i] = func() (err error) {
-				keep[i], ok[i], err = read(strings.TrimSuffix(info.Name(), recordSuffix), info)
-				if errors.Is(failure.Kind(err, v.classify), volume.ErrInvalid) {
+				keep[i], ok[i], err = read(strings.TrimSuffix(info.Name(), registry.RecordSuffix), info)
+				if errors.Is(failure.Kind(err, v.Classify), volume.ErrInvalid) {
 					err = nil
 				}
 				return err
 			}
 		}
-		if err := together(calls...); err != nil {
+		if err := registry.Together(calls...); err != nil {
 			return err
 		}
 		for i, info := range some {
@@ -140,15 +141,15 @@ func (v *surveyor) records(ctx context.Context, dir string, read func(key string
 }
 
 func (v *surveyor) volumes(ctx context.Context) error {
-	return v.records(ctx, volumesDir, func(key string, written fs.FileInfo) (func(), bool, error) {
-		r, found, err := v.readRecord(ctx, key)
-		if err != nil || found != whole {
-			return func() {}, found == noRecord, err // gone meanwhile
+	return v.records(ctx, registry.VolumesDir, func(key string, written fs.FileInfo) (func(), bool, error) {
+		r, found, err := v.ReadRecord(ctx, key)
+		if err != nil || found != registry.Whole {
+			return func() {}, found == registry.NoRecord, err // gone meanwhile
 		}
 		seen := SurveyedVolume{Record: r, Recorded: written.ModTime(), Filled: true}
-		seen.Info, err = v.lstat(ctx, string(r.Dir))
+		seen.Info, err = v.Lstat(ctx, string(r.Dir))
 		if err == nil && r.Source != "" {
-			seen.Filled, err = v.filled(ctx, r)
+			seen.Filled, err = v.Filled(ctx, r)
 		}
 		return func() {
 			v.known[string(r.Dir)] = true
@@ -159,7 +160,7 @@ func (v *surveyor) volumes(ctx context.Context) error {
 
 // reservations lists those whose volume has no record now: the records were read before, so what is new has one.
 func (v *surveyor) reservations(ctx context.Context) error {
-	infos, err := v.list(ctx, directoriesDir)
+	infos, err := v.list(ctx, registry.DirectoriesDir)
 	if err != nil {
 		return err
 	}
@@ -168,20 +169,20 @@ func (v *surveyor) reservations(ctx context.Context) error {
 		recorded[volume.Key(seen.Record.Name)] = true
 	}
 	for _, info := range infos {
-		target, err := v.fs.Readlink(ctx, directoriesDir+"/"+info.Name())
+		target, err := v.FS.Readlink(ctx, registry.DirectoriesDir+"/"+info.Name())
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("reading the reservation %q: %w", info.Name(), err)
 		}
-		owner, ok := ownerIn(target)
+		owner, ok := registry.OwnerIn(target)
 		if !ok || recorded[owner] {
 			continue
 		}
-		if _, found, err := v.readRecord(ctx, owner); err != nil {
+		if _, found, err := v.ReadRecord(ctx, owner); err != nil {
 			return err
-		} else if found == noRecord {
+		} else if found == registry.NoRecord {
 			v.survey.Reservations = append(v.survey.Reservations, Reservation{Name: info.Name(), For: owner, Made: info.ModTime()})
 		}
 	}
@@ -189,10 +190,10 @@ func (v *surveyor) reservations(ctx context.Context) error {
 }
 
 func (v *surveyor) snapshots(ctx context.Context) error {
-	return v.records(ctx, snapshotsDir, func(key string, _ fs.FileInfo) (func(), bool, error) {
+	return v.records(ctx, registry.SnapshotsDir, func(key string, _ fs.FileInfo) (func(), bool, error) {
 		st, err := v.lookAtSnapshotBy(ctx, key)
-		if err != nil || st.found != whole {
-			return func() {}, st.found == noRecord, err
+		if err != nil || st.found != registry.Whole {
+			return func() {}, st.found == registry.NoRecord, err
 		}
 		return func() {
 			v.survey.Snapshots = append(v.survey.Snapshots, SurveyedSnapshot{Record: st.record, Whole: st.complete()})
@@ -201,12 +202,12 @@ func (v *surveyor) snapshots(ctx context.Context) error {
 }
 
 func (v *surveyor) archived(ctx context.Context) error {
-	return v.records(ctx, archivesDir, func(key string, _ fs.FileInfo) (func(), bool, error) {
-		r, ok, err := v.readArchive(ctx, key+recordSuffix)
+	return v.records(ctx, registry.ArchivesDir, func(key string, _ fs.FileInfo) (func(), bool, error) {
+		r, ok, err := v.readArchive(ctx, key+registry.RecordSuffix)
 		if err != nil || !ok {
 			return func() {}, false, err
 		}
-		info, err := v.lstat(ctx, string(r.Dir))
+		info, err := v.Lstat(ctx, string(r.Dir))
 		return func() {
 			v.known[string(r.Dir)] = true
 			v.survey.Archives = append(v.survey.Archives, SurveyedArchive{r.public(), info != nil && r.is(info)})
@@ -215,10 +216,10 @@ func (v *surveyor) archived(ctx context.Context) error {
 }
 
 func (v *surveyor) trash(ctx context.Context) error {
-	infos, err := v.list(ctx, trashDir)
+	infos, err := v.list(ctx, registry.TrashDir)
 	for _, info := range infos {
 		p := SurveyedPart{Name: info.Name(), Since: info.ModTime()}
-		if at, told := trashedAt(info.Name()); told {
+		if at, told := registry.TrashedAt(info.Name()); told {
 			parts := strings.Split(info.Name(), "-")
 			p.Since, p.Of = at, strings.Join(parts[:len(parts)-2], "-")
 		}
@@ -228,9 +229,9 @@ func (v *surveyor) trash(ctx context.Context) error {
 }
 
 func (v *surveyor) staging(ctx context.Context) error {
-	infos, err := v.listStaging(ctx)
+	infos, err := v.ListStaging(ctx)
 	for _, info := range infos {
-		_, key, _ := stagedBy(info.Name())
+		_, key, _ := registry.StagedBy(info.Name())
 		v.survey.Staging = append(v.survey.Staging, SurveyedPart{Name: info.Name(), Of: key, Since: info.ModTime()})
 	}
 	if err != nil {
@@ -252,7 +253,7 @@ func (v *surveyor) parents(ctx context.Context) error {
 			continue
 		}
 		infos, err := v.list(ctx, dir)
-		if err != nil && !errors.Is(failure.Kind(err, v.classify), volume.ErrInvalid) {
+		if err != nil && !errors.Is(failure.Kind(err, v.Classify), volume.ErrInvalid) {
 			return err
 		}
 		v.parent[dir] = infos
@@ -266,7 +267,7 @@ func (v *surveyor) strangers() {
 		for _, info := range infos {
 			name := path.Join(dir, info.Name())
 			_, above := v.parent[name]
-			if info.IsDir() && !v.known[name] && !above && !strings.HasPrefix(info.Name(), besidePrefix) {
+			if info.IsDir() && !v.known[name] && !above && !strings.HasPrefix(info.Name(), registry.BesidePrefix) {
 				v.survey.Directories = append(v.survey.Directories, SurveyedDirectory{Dir: name, Info: info})
 			}
 		}

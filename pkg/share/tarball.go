@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -31,15 +32,15 @@ func sameTarball(a, b tarball) bool {
 
 // findTarball looks for a snapshot of csi-driver-nfs. A directory of that name that belongs to a volume is none.
 func (s *share) findTarball(ctx context.Context, id volume.SnapshotID) (tarball, error) {
-	owner, err := s.reservedFor(ctx, volume.Dir(id.Name))
+	owner, err := s.ReservedFor(ctx, volume.Dir(id.Name))
 	if err != nil || owner != "" {
 		return tarball{}, err
 	}
 	found := tarball{path: id.Name, alone: true}
 	elements := strings.Split(id.Source, "/")
 	for i, e := range elements {
-		infos, err := s.fs.ReadDir(ctx, found.path)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(failure.Kind(err, s.classify), volume.ErrInvalid) {
+		infos, err := s.FS.ReadDir(ctx, found.path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(failure.Kind(err, s.Classify), volume.ErrInvalid) {
 			return tarball{}, nil // there is none, or something that is no directory
 		}
 		if err != nil {
@@ -80,8 +81,9 @@ func (s *share) deleteTarball(ctx context.Context, id volume.SnapshotID) error {
 	if !found.alone {
 		return fmt.Errorf("%w: directory %q holds more than the snapshot %q: nothing is deleted; move the rest away", volume.ErrInvalid, id.Name, found.path)
 	}
-	if err := s.layout.ensure(ctx, s.fs); err != nil {
+	if err := s.Ensure(ctx); err != nil {
 		return err
 	}
-	return s.discard(ctx, id.Name, snapshotKey(id.Name))
+	_, err = s.Discard(ctx, id.Name, registry.SnapshotKey(id.Name))
+	return err
 }

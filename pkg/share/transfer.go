@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/unpack"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
@@ -26,7 +27,7 @@ type progress interface {
 // transfer copies one tree into staging, for a volume or a snapshot that has its record already.
 type transfer struct {
 	*share
-	kind kind
+	kind registry.Kind
 	key  string
 	from string // on the share
 	// packed says that from is a tarball of csi-driver-nfs and not a tree.
@@ -40,7 +41,7 @@ type transfer struct {
 // run answers the name in staging of a copy that is whole and verified. After an error there is none, or it is left to
 // the next try.
 func (t *transfer) run(ctx context.Context) (staged string, err error) {
-	if err := t.clearStaging(ctx, t.kind, t.key); err != nil {
+	if err := t.ClearStaging(ctx, t.kind, t.key); err != nil {
 		return "", err
 	}
 	t.progress.Now("waiting for other copies on this share")
@@ -54,8 +55,8 @@ func (t *transfer) run(ctx context.Context) (staged string, err error) {
 		return "", err
 	}
 	t.progress.Now("copying")
-	staged = stagingName(t.kind, t.key)
-	err = t.copy(ctx, stagingDir+"/"+staged)
+	staged = registry.StagingName(t.kind, t.key)
+	err = t.copy(ctx, registry.StagingDir+"/"+staged)
 	if err == nil {
 		t.progress.Now("moving the copy into place")
 		err = t.wanted(ctx)
@@ -79,10 +80,10 @@ func (t *transfer) copy(ctx context.Context, to string) error {
 	counting, enough := context.WithCancel(ctx)
 	go func() { defer close(counted); t.count(counting) }()
 	defer func() { enough(); <-counted }()
-	fill := t.fs.CopyTree
+	fill := t.FS.CopyTree
 	if t.packed {
 		fill = func(ctx context.Context, from, to string, progress func(files, bytes int64)) error {
-			return unpack.Unpack(ctx, t.fs, from, to, progress)
+			return unpack.Unpack(ctx, t.FS, from, to, progress)
 		}
 	}
 	err := fill(ctx, t.from, to, func(files, bytes int64) {
@@ -107,16 +108,16 @@ func (t *transfer) explain(ctx context.Context, err error) error {
 	if gone := t.wanted(ctx); gone != nil {
 		return gone
 	}
-	t.layout.forget()
+	t.Forget()
 	return fmt.Errorf("%w: %w", volume.ErrUnavailable, err)
 }
 
 // abandon takes away a copy that failed, if it can: else the next try does.
 func (t *transfer) abandon(ctx context.Context, staged string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), registry.UndoTimeout)
 	defer cancel()
-	if err := t.discard(ctx, stagingDir+"/"+staged, t.key); err != nil {
-		t.log.Debug("leaving a copy that failed to the next try", "location", t.location.String(), "staged", staged, "err", err)
+	if _, err := t.Discard(ctx, registry.StagingDir+"/"+staged, t.key); err != nil {
+		t.Log.Debug("leaving a copy that failed to the next try", "location", t.Location.String(), "staged", staged, "err", err)
 	}
 }
 
@@ -128,7 +129,7 @@ func (t *transfer) count(ctx context.Context) {
 	for len(left) > 0 {
 		dir := left[len(left)-1]
 		left = left[:len(left)-1]
-		infos, err := t.fs.ReadDir(ctx, dir)
+		infos, err := t.FS.ReadDir(ctx, dir)
 		if ctx.Err() != nil || err != nil {
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -12,23 +13,23 @@ import (
 // the volume's: it is once the copy that the record names has left staging for it. Moving the copy to the trash decides
 // between us and a process that still makes the volume: only one of the two finds it there.
 func (d *deletion) stopFilling(ctx context.Context) error {
-	r := d.seen.record
-	for range creationAttempts {
+	r := d.seen.Record
+	for range registry.Attempts {
 		if r.Source == "" {
 			return nil
 		}
 		if r.Copy != "" {
 			return d.stopPlacing(ctx, r)
 		}
-		if err := d.clearStaging(ctx, ofVolume, d.seen.key); err != nil {
+		if err := d.ClearStaging(ctx, registry.OfVolume, d.seen.Key); err != nil {
 			return err
 		}
-		again, found, err := d.readRecord(ctx, d.seen.key)
+		again, found, err := d.ReadRecord(ctx, d.seen.Key)
 		if err != nil {
 			return err
 		}
-		if found != whole || again.Copy == "" {
-			d.seen.info = nil // whatever it is, it is not the volume's
+		if found != registry.Whole || again.Copy == "" {
+			d.seen.Info = nil // whatever it is, it is not the volume's
 			return nil
 		}
 		r = again
@@ -38,28 +39,28 @@ func (d *deletion) stopFilling(ctx context.Context) error {
 
 // stopPlacing takes the copy that the record names away, unless it has become the directory already.
 func (d *deletion) stopPlacing(ctx context.Context, r volume.Record) error {
-	staged, err := d.lstat(ctx, stagingDir+"/"+r.Copy)
+	staged, err := d.Lstat(ctx, registry.StagingDir+"/"+r.Copy)
 	if err != nil {
 		return err
 	}
 	placed := staged == nil
 	if !placed {
-		name := stagingDir + "/" + r.Copy
+		name := registry.StagingDir + "/" + r.Copy
 		r.Copy = ""
-		if err := d.rewrite(ctx, r); err != nil && !errors.Is(err, volume.ErrNotFound) {
+		if err := d.Rewrite(ctx, r); err != nil && !errors.Is(err, volume.ErrNotFound) {
 			return err
 		}
-		moved, err := d.discarded(ctx, name, d.seen.key)
+		moved, err := d.Discard(ctx, name, d.seen.Key)
 		if err != nil {
 			return err
 		}
 		placed = !moved
 	}
 	if !placed {
-		d.seen.info = nil
+		d.seen.Info = nil
 		return nil
 	}
-	d.seen.info, err = d.lstat(ctx, string(d.id.Dir))
+	d.seen.Info, err = d.Lstat(ctx, string(d.id.Dir))
 	return err
 }
 
@@ -67,11 +68,11 @@ func (d *deletion) stopPlacing(ctx context.Context, r volume.Record) error {
 // process that fills it names its copy in the record and then looks for the reservation, see confirmRewrite; so one of the two
 // sees the other.
 func (d *deletion) stillUnfilled(ctx context.Context) error {
-	if d.seen.record.Source == "" || d.seen.info != nil {
+	if d.seen.Record.Source == "" || d.seen.Info != nil {
 		return nil
 	}
-	r, found, err := d.readRecord(ctx, d.seen.key)
-	if err == nil && found == whole && r.Copy != "" && r.Copy != d.seen.record.Copy {
+	r, found, err := d.ReadRecord(ctx, d.seen.Key)
+	if err == nil && found == registry.Whole && r.Copy != "" && r.Copy != d.seen.Record.Copy {
 		err = fmt.Errorf("%w: somebody is just making volume %q", volume.ErrBusy, d.id.Name())
 	}
 	return err
@@ -88,8 +89,8 @@ func (c *creation) undoFill(ctx context.Context) error {
 	if !c.dropRecord {
 		return nil
 	}
-	if err := c.remove(ctx, recordPath(c.seen.key)); err != nil {
+	if err := c.Remove(ctx, registry.RecordPath(c.seen.Key)); err != nil {
 		return err
 	}
-	return c.clearStaging(ctx, ofVolume, c.seen.key)
+	return c.ClearStaging(ctx, registry.OfVolume, c.seen.Key)
 }

@@ -81,7 +81,7 @@ func (p *pool) ledger(l volume.Location) *ledger {
 func (p *pool) stats() []Stats {
 	open := map[volume.Location][]*share{}
 	for _, s := range p.shares() {
-		open[s.location] = append(open[s.location], s)
+		open[s.Location] = append(open[s.Location], s)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
