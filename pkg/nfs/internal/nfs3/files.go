@@ -49,7 +49,7 @@ func (c *Client) read(ctx context.Context, cred *rpc.Credential, h file.Handle, 
 	postOpAttr(d)
 	d.Uint32() // count, also the length of the data
 	eof = d.Bool()
-	data = append(before, d.Opaque(rpc.MaxRecord)...)
+	data = append(before, d.Opaque(c.chunk)...)
 	if d.Err() == nil && len(data) == len(before) && !eof {
 		d.Fail("READ returned nothing before the end")
 	}

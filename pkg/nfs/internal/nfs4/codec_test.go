@@ -282,7 +282,7 @@ func FuzzResults(f *testing.F) {
 				func(r *results) error { _, err := r.handle(); return err },
 				func(r *results) error { _, err := r.page(); return err },
 				func(r *results) error { _, _, err := r.open(); return err },
-				func(r *results) error { _, _, err := r.data(nil); return err },
+				func(r *results) error { _, _, err := r.data(nil, 100); return err },
 				func(r *results) error { _, err := r.cloned(); return err },
 				func(r *results) error { _, err := r.committed(); return err },
 				func(r *results) error { _, err := r.written(100); return err },

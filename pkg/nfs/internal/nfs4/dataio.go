@@ -22,7 +22,7 @@ func (c *Client) ReadAt(ctx context.Context, cred *rpc.Credential, h file.Handle
 	if err != nil {
 		return nil, false, err
 	}
-	return r.data(nil)
+	return r.data(nil, n)
 }
 
 // WriteAt writes parts of a file; for stable storage there is FinishFiles.

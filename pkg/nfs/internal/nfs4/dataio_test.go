@@ -118,6 +118,21 @@ func TestSegment(t *testing.T) {
 	}
 }
 
+// TestReadMoreThanAsked takes no more than was asked for: the rest of a file would be written to the wrong place of its copy.
+func TestReadMoreThanAsked(t *testing.T) {
+	c := answering(t, 2, map[uint32]func(w *work) status.Code{opRead: func(w *work) status.Code {
+		w.d.Fixed(16 + 8)
+		n := int(w.d.Uint32())
+		w.r.op(opRead, status.OK)
+		w.r.Bool(false)
+		w.r.Opaque(make([]byte, n+1))
+		return status.OK
+	}})
+	if data, _, err := c.ReadAt(t.Context(), nobody, "from", 0, 3); !errors.Is(err, xdr.ErrMalformed) {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+}
+
 // TestCloneFile tells how long a clone is.
 func TestCloneFile(t *testing.T) {
 	clone := func(code status.Code) map[uint32]func(w *work) status.Code {

@@ -44,7 +44,7 @@ type fake struct {
 	calls    bool   // call the client before each answer
 
 	inode uint64 // of everything
-	// answers to operations that the fake does not have
+	// answers to operations, in the place of the fake's own
 	answers map[uint32]func(w *work) status.Code
 	// fault is asked before each compound of a session, or of version 4.0, with its operations after SEQUENCE; the zero
 	// value does nothing.

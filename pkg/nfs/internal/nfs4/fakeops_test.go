@@ -12,6 +12,9 @@ import (
 
 // operation carries out one operation and appends its result.
 func (w *work) operation(op uint32) status.Code {
+	if answer := w.answers[op]; answer != nil {
+		return answer(w)
+	}
 	switch op {
 	case opExchangeID, opCreateSession, opDestroySession, opDestroyClientID, opReclaimComplete:
 		return w.management(op)
@@ -41,9 +44,6 @@ func (w *work) operation(op uint32) status.Code {
 		return w.r.op(op, status.OK)
 	case opRename, opReaddir, opReadlink, opAccess, opCommit:
 		return w.names4(op)
-	}
-	if answer := w.answers[op]; answer != nil {
-		return answer(w)
 	}
 	return w.r.op(op, status.NotSupp)
 }

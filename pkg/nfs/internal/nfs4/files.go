@@ -57,7 +57,7 @@ func (c *Client) ReadFile(ctx context.Context, cred *rpc.Credential, path []stri
 	if err != nil {
 		return nil, err
 	}
-	data, eof, err := r.data(nil)
+	data, eof, err := r.data(nil, chunk)
 	for err == nil && !eof && int64(len(data)) <= limit {
 		data, eof, err = c.readOn(ctx, cred, handle, data, chunk)
 	}
@@ -74,12 +74,13 @@ func (b *compound) read(offset uint64, n int) {
 	b.Uint32(uint32(n))
 }
 
-func (r *results) data(before []byte) ([]byte, bool, error) {
+// data appends what READ brought, at most as many bytes as were asked for: what is beyond would be taken for what follows.
+func (r *results) data(before []byte, most int) ([]byte, bool, error) {
 	if err := r.pass(opRead); err != nil {
 		return before, false, err
 	}
 	eof := r.d.Bool()
-	data := append(before, r.d.Opaque(rpc.MaxRecord)...)
+	data := append(before, r.d.Opaque(most)...)
 	if len(data) == len(before) && !eof {
 		r.d.Fail("READ returned nothing before the end")
 	}
@@ -94,7 +95,7 @@ func (c *Client) readOn(ctx context.Context, cred *rpc.Credential, h file.Handle
 	if err != nil {
 		return data, false, err
 	}
-	return r.data(data)
+	return r.data(data, chunk)
 }
 
 // CreateFile makes a file that was not there, with exactly this mode and content, on stable storage: in one round trip
