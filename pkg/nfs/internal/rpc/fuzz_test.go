@@ -19,6 +19,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 'x', 0x80, 0, 0, 1, 'y'})
 	f.Add([]byte{0x80, 0x1f, 0xff, 0xff})
 	f.Add(append([]byte{0x80, 0x1f, 0xff, 0xff}, make([]byte, 70_000)...))
+	f.Add(append(bytes.Repeat([]byte{0, 0, 0, 1, 'x'}, 20_000), framed([]byte("end"))...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

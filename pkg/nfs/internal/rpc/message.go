@@ -106,7 +106,7 @@ func readRecord(r io.Reader, limit int) ([]byte, error) {
 }
 
 // readMore appends n bytes. It takes memory for all of them only when the first have come: a length alone costs a hostile
-// server nothing.
+// server nothing. Nor does a record in many small fragments: what has come is moved only when it has doubled.
 func readMore(r io.Reader, record []byte, n int) ([]byte, error) {
 	const first = 64 << 10
 	for n > 0 {
@@ -114,12 +114,15 @@ func readMore(r io.Reader, record []byte, n int) ([]byte, error) {
 		if start < first {
 			part = min(n, first)
 		}
-		longer := make([]byte, start+part)
-		copy(longer, record)
-		if _, err := io.ReadFull(r, longer[start:]); err != nil {
+		if end := start + part; end > cap(record) {
+			longer := make([]byte, start, max(end, 2*cap(record)))
+			copy(longer, record)
+			record = longer
+		}
+		record = record[:start+part]
+		if _, err := io.ReadFull(r, record[start:]); err != nil {
 			return nil, err
 		}
-		record = longer
 		n -= part
 	}
 	return record, nil
