@@ -1,14 +1,16 @@
 // Package copytree copies a directory with everything in it, by file handle.
 //
-// Directories, files and calls are worked on many at once. What is held in memory is bounded by pages of directories, one
-// on each level on the way down, by chunks of content, and by the files of more than one name that are still to be met.
+// Directories, files and calls are worked on many at once. What is held in memory is bounded by the number of directories that
+// are known and not yet entered, by chunks of content, and by the files of more than one name that are still to be met.
 package copytree
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
 	"io/fs"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -85,7 +87,21 @@ type Ways struct {
 type Options struct {
 	Progress func(files, bytes int64) // called now and then, never at once from two goroutines; nil: nobody listens
 	Compare  bool                     // read each file and its copy once more, and compare them
+
+	bounds bounds // in tests, instead of the usual
 }
+
+// bounds are those of what a tree may be like, and of what is known of it at once.
+type bounds struct {
+	depth int // directories below each other: more can be made, and no path can name them (4,096 bytes on Linux)
+	held  int // subdirectories known and not yet entered: when there are more, only a few of each page are taken up at a time
+}
+
+const (
+	deepest  = 4096
+	mostHeld = 1 << 16
+	fewHeld  = 16
+)
 
 // Run copies what is in from into to, an empty directory that cred has just made, and gives to the attributes of from.
 func Run(ctx context.Context, s Server, cred rpc.Credential, from, to Directory, o Options) (Ways, error) {
@@ -100,12 +116,13 @@ func Run(ctx context.Context, s Server, cred rpc.Credential, from, to Directory,
 		acting: cred.UID != 0 || to.Attr.UID != 0,
 		calls:  make(chan struct{}, l.Calls), starts: make(chan struct{}, l.Calls+l.Calls/2),
 		helpers: make(chan struct{}, 2*l.Calls), chunks: make(chan struct{}, max(2, min(l.Calls, heavy/l.Chunk))),
+		bounds: cmp.Or(o.bounds, bounds{depth: deepest, held: mostHeld}),
 	}
 	c.noClone.Store(!l.Clone)
 	c.twins.known = map[uint64]*twin{}
 	c.progress.tell, c.compare = o.Progress, o.Compare
 	defer c.progress.last()
-	top := &dir{name: ".", from: from.Handle, to: to.Handle, attr: from.Attr}
+	top := &dir{from: from.Handle, to: to.Handle, attr: from.Attr}
 	top.own = c.as(&top.attr)
 	if c.acting {
 		top.own = cred
@@ -140,6 +157,8 @@ type copier struct {
 	starts   chan struct{} // held by each goroutine that copies files
 	helpers  chan struct{} // held by each goroutine that copies a directory
 	chunks   chan struct{} // held while much content is in memory
+	bounds   bounds
+	held     atomic.Int64 // subdirectories
 	twins    twins
 	progress progress
 
@@ -149,7 +168,9 @@ type copier struct {
 
 // dir is one directory being copied.
 type dir struct {
-	name     string // for messages, below the top
+	parent   *dir   // nil: the top
+	name     string // in parent
+	depth    int    // below the top
 	from, to file.Handle
 	attr     file.Attr
 	own      rpc.Credential // who made the copy and may change it
@@ -160,11 +181,26 @@ type dir struct {
 	doubles []string // names that were listed once more
 }
 
+// mostPath bounds a path in messages, in bytes.
+const mostPath = 512
+
+// child names what is called name in d, below the top, for messages. Of a long path the end is told.
 func (d *dir) child(name string) string {
-	if d.name == "." {
-		return name
+	for ; d.parent != nil; d = d.parent {
+		if len(name) > mostPath {
+			return ".../" + name
+		}
+		name = d.name + "/" + name
 	}
-	return d.name + "/" + name
+	return name
+}
+
+// path names d itself.
+func (d *dir) path() string {
+	if d.parent == nil {
+		return "."
+	}
+	return d.parent.child(d.name)
 }
 
 func (d *dir) add(s sums) {
@@ -186,26 +222,32 @@ const restarts = 5
 // dir copies what is in a directory, checks that all of it is there, and gives the copy its attributes.
 func (c *copier) dir(ctx context.Context, d *dir) error {
 	var from file.Cookie
+	var behind string // the subdirectory after which the page is still to be copied
 	for restarted := 0; ; {
 		page, err := c.list(ctx, d, from)
 		if status.Is(err, status.BadCookie, status.NotSame) && restarted < restarts {
 			restarted++
-			from = file.Cookie{}
+			from, behind = file.Cookie{}, ""
 			continue
 		}
-		if gone(err) && d.name != "." {
+		if gone(err) && d.parent != nil {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("listing %q: %w", d.name, err)
+			return fmt.Errorf("listing %q: %w", d.path(), err)
 		}
-		if err := c.page(ctx, d, page.Entries); err != nil {
+		entries, next, last := page.Entries, page.Cookie, page.EOF
+		page = file.Page{} // lets go of what is not kept on the way down
+		if behind, err = c.page(ctx, d, entries, behind); err != nil {
 			return err
 		}
-		if page.EOF {
+		if behind != "" { // the same page once more
+			continue
+		}
+		if last {
 			break
 		}
-		from = page.Cookie
+		from = next
 	}
 	if err := c.verify(ctx, d); err != nil {
 		return err
@@ -235,7 +277,7 @@ func (c *copier) attributes(ctx context.Context, d *dir) error {
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("giving the copy of %q its owner %d:%d, mode and times: %w", d.name, d.attr.UID, d.attr.GID, err)
+			return fmt.Errorf("giving the copy of %q its owner %d:%d, mode and times: %w", d.path(), d.attr.UID, d.attr.GID, err)
 		}
 	}
 	return nil
@@ -254,23 +296,42 @@ func (c *copier) checkTop(ctx context.Context, top *dir) error {
 	return c.sum("", &attr).compare(".", c.sum("", &top.attr))
 }
 
-// page copies some entries of a directory. Files of several names that somebody else copies are linked once he has done so.
-func (c *copier) page(ctx context.Context, d *dir, entries []file.Entry) error {
+// page copies some entries of a directory, those behind the subdirectory of that name: what is before it has been copied, and
+// if it is not there any more, all is copied that is not. It answers after which subdirectory the page is to be listed again, ""
+// when all of it is done. Files of several names that somebody else copies are linked once he has done so.
+func (c *copier) page(ctx context.Context, d *dir, entries []file.Entry, behind string) (last string, err error) {
 	dirs, rest, err := c.resolve(ctx, d, entries)
 	if err != nil {
-		return err
+		return "", err
 	}
-	for len(rest) > 0 && err == nil {
-		rest, err = c.things(ctx, d, rest)
+	if i := slices.IndexFunc(dirs, func(e file.Entry) bool { return e.Name == behind }); i >= 0 {
+		dirs, rest = dirs[i+1:], nil
 	}
-	if err != nil {
-		return err
+	for len(rest) > 0 {
+		if rest, err = c.things(ctx, d, rest); err != nil {
+			return "", err
+		}
+	}
+	kept := c.hold(len(dirs))
+	defer c.held.Add(-int64(kept))
+	if kept < len(dirs) {
+		last = dirs[kept-1].Name
+		dirs = slices.Clone(dirs[:kept])
 	}
 	g := &group{copier: c}
 	for i := range dirs {
 		g.dir(func() error { return c.subdir(ctx, d, &dirs[i]) })
 	}
-	return g.wait()
+	return last, g.wait()
+}
+
+// hold is how many of n subdirectories may be kept in mind until they have been copied.
+func (c *copier) hold(n int) int {
+	if c.held.Add(int64(n)) > int64(c.bounds.held) && n > fewHeld {
+		c.held.Add(int64(fewHeld - n))
+		return fewHeld
+	}
+	return n
 }
 
 // resolve looks up entries that the listing did not describe, and refuses to leave the file system.
@@ -302,7 +363,10 @@ func (c *copier) resolve(ctx context.Context, d *dir, entries []file.Entry) (dir
 
 // subdir copies a directory of a directory.
 func (c *copier) subdir(ctx context.Context, d *dir, e *file.Entry) error {
-	sub := &dir{name: d.child(e.Name), from: e.Handle, attr: e.Attr, own: c.as(&e.Attr)}
+	if d.depth >= c.bounds.depth {
+		return fmt.Errorf("%q is more than %d directories deep, where no path can name it: move it up or remove it: %w", d.child(e.Name), c.bounds.depth, syscall.ENAMETOOLONG)
+	}
+	sub := &dir{parent: d, name: e.Name, depth: d.depth + 1, from: e.Handle, attr: e.Attr, own: c.as(&e.Attr)}
 	made, err := c.make(ctx, d, file.Node{Name: e.Name, Type: fs.ModeDir, Mode: 0o700}, &e.Attr, &sub.to)
 	if err != nil || !made {
 		return err

@@ -26,7 +26,7 @@ func (s *server) run(ctx context.Context, uid uint32, progress func(files, bytes
 		return err
 	}
 	from := s.at("from")
-	ways, err := Run(ctx, s, cred, Directory{from.handle, from.attr}, Directory{to.handle, to.attr}, Options{Progress: progress, Compare: s.compare})
+	ways, err := Run(ctx, s, cred, Directory{from.handle, from.attr}, Directory{to.handle, to.attr}, Options{Progress: progress, Compare: s.compare, bounds: s.bounds})
 	s.ways = ways
 	return err
 }

@@ -36,6 +36,7 @@ type server struct {
 
 	astray  file.Handle // a listing of this directory is of another one
 	compare bool        // is asked for
+	bounds  bounds      // instead of the usual
 	ways    Ways        // of the last run
 
 	mu             sync.Mutex

@@ -77,12 +77,12 @@ func (c *copier) verify(ctx context.Context, d *dir) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("verifying the copy of %q: %w", d.name, err)
+			return fmt.Errorf("verifying the copy of %q: %w", d.path(), err)
 		}
 		if len(missing) > 0 {
 			return fmt.Errorf("%q and another name are one name in the copy: %w", d.child(missing[0]), fs.ErrExist)
 		}
-		return got.compare(d.name, d.made)
+		return got.compare(d.path(), d.made)
 	}
 }
 

@@ -87,7 +87,7 @@ func (c *copier) admit(ctx context.Context, d *dir, cred *rpc.Credential) error 
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("letting others write to the copy of %q: %w", d.name, err)
+		return fmt.Errorf("letting others write to the copy of %q: %w", d.path(), err)
 	}
 	d.open = true
 	return nil
