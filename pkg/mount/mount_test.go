@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -323,4 +324,65 @@ func TestMakeAttempts(t *testing.T) {
 	}
 	_, err := makeAttempts(t.Context(), Source{Server: "2001:db8::1", Path: "/"}, options{versions: defaultVersions, network: "tcp4"})
 	wantError(t, err, volume.ErrInvalid, "proto")
+}
+
+// Nothing is changed through a mount that is read-only, whoever says that it is.
+func TestReadOnlyMountsChangeNothing(t *testing.T) {
+	for option, want := range map[string]bool{"hard": true, "rw": true, "ro": false, "ro,rw": true} {
+		o, err := parseOptions([]string{option}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := mounting(Source{Server: "nas", Path: "/vol", Root: &volume.Root{Mode: 0o770}}, o, "/target", nil)
+		if got := r.Root != nil; got != want {
+			t.Errorf("%s: the directory is changed: %v", option, got)
+		}
+		if r.Operation != operationMount || r.Target != "/target" || r.Source != "nas:/vol" || r.server != "nas" {
+			t.Errorf("%s: %+v", option, r)
+		}
+	}
+}
+
+// The port mapper is a sign of life only where it says which port is that of NFS.
+func TestMapped(t *testing.T) {
+	for option, want := range map[string]bool{"": false, "vers=4": false, "vers=3": true, "vers=3,port=2049": false, "v3,hard": true} {
+		o, err := parseOptions([]string{option}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.mapped() != want {
+			t.Errorf("%q: %v", option, !want)
+		}
+	}
+}
+
+// A mount that does not answer is looked at for a bounded time, also where the server takes connections and says nothing.
+func TestMayReplaceIsBounded(t *testing.T) { synctest.Test(t, mayReplaceIsBounded) }
+
+func mayReplaceIsBounded(t *testing.T) {
+	broken := fmt.Errorf("%w: the server of nas:/vol does not answer", volume.ErrUnavailable)
+	m := newMounter(t, Config{Preflight: func(ctx context.Context, _, _ string, _ []string) error {
+		<-ctx.Done()
+		return nil // as a preflight does that leaves the mount to the kernel
+	}})
+	start := time.Now()
+	if err := m.mayReplace(t.Context(), local, options{}, broken); !errors.Is(err, broken) {
+		t.Errorf("%v", err)
+	}
+	if took, most := time.Since(start)+aliveTimeout, 11*time.Second; took > most { // of 15 that are promised
+		t.Errorf("it takes %v, at most %v", took, most)
+	}
+	for _, want := range []error{nil, volume.ErrRefused} {
+		m.preflight = func(context.Context, string, string, []string) error { return want }
+		if err := m.mayReplace(t.Context(), local, options{}, broken); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+}
+
+func TestByServerNamesADirectoryThatIsNotThere(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	if _, err := ByServer(missing); err == nil || !strings.Contains(err.Error(), "following "+strconv.Quote(missing)) {
+		t.Errorf("%v", err)
+	}
 }

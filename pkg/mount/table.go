@@ -38,12 +38,12 @@ func serverOf(source string) string {
 
 // ByServer lists the mount points of NFS exports below directory, by server, from the kernel's table: it asks no server.
 func ByServer(directory string) (map[string][]string, error) {
-	directory, err := filepath.EvalSymlinks(directory)
+	resolved, err := filepath.EvalSymlinks(directory)
 	if err != nil {
 		return nil, fmt.Errorf("following %q: %w", directory, err)
 	}
 	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
-		return !isNFS(m) || !strings.HasPrefix(m.Mountpoint, strings.TrimSuffix(directory, "/")+"/"), false
+		return !isNFS(m) || !strings.HasPrefix(m.Mountpoint, strings.TrimSuffix(resolved, "/")+"/"), false
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the table of mounts: %w", err)
