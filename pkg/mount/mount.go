@@ -203,8 +203,18 @@ func (m *Mounter) mayReplace(ctx context.Context, s Source, o options, broken er
 	if m.preflight == nil {
 		return broken
 	}
-	return m.ask(ctx, s, o)
+	asking, cancel := context.WithTimeout(ctx, replaceTimeout)
+	defer cancel()
+	err := m.ask(asking, s, o)
+	if asking.Err() != nil {
+		return broken
+	}
+	return err
 }
+
+// replaceTimeout bounds the preflight for a mount that is silent: together with [aliveTimeout] it is well below the 15 seconds in
+// which a publish from a dead server fails. A server that is slow and gets no answer out in it is asked again at the next try.
+const replaceTimeout = 8 * time.Second
 
 // ask runs the preflight.
 func (m *Mounter) ask(ctx context.Context, s Source, o options) error {

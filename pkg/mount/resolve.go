@@ -72,7 +72,7 @@ func answeringFirst(ctx context.Context, addresses []string, o options) []string
 	answers := make([]bool, len(addresses))
 	var asking sync.WaitGroup
 	for i, address := range addresses {
-		asking.Go(func() { answers[i] = accepts(ctx, o.at(address), dialTimeout) })
+		asking.Go(func() { answers[i] = o.accepts(ctx, address, dialTimeout) })
 	}
 	asking.Wait()
 	var front, back []string
