@@ -103,6 +103,16 @@ func TestPoolSaysWhyThereIsNoWorker(t *testing.T) {
 	}
 }
 
+// A child that is never ready was given nothing to do: that is no server's fault, and no call's end.
+func TestAWorkerThatIsNeverReady(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	w, err := startWorker(ctx, []string{os.Args[0], "never-ready"})
+	if !errors.Is(err, errNoWorker) || errors.Is(err, errKilled) || w != nil {
+		t.Errorf("%v, %v", w, err)
+	}
+}
+
 // A worker that hangs when asked is not waited for by others.
 func TestPoolStartsAnotherBesideOneThatHangs(t *testing.T) {
 	p := testPool(t, "hang")

@@ -35,7 +35,7 @@ type worker struct {
 func startWorker(ctx context.Context, command []string) (*worker, error) {
 	w := &worker{
 		cmd:     exec.Command(command[0], command[1:]...), //nolint:noctx // it outlives the request; kill and retire end it
-		answers: make(chan answer), ended: make(chan struct{}), stderr: &tail{},
+		answers: make(chan answer, 1), ended: make(chan struct{}), stderr: &tail{},
 	}
 	w.cmd.Env, w.cmd.Dir, w.cmd.Stderr = []string{}, "/", w.stderr
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -53,7 +53,9 @@ func startWorker(ctx context.Context, command []string) (*worker, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if _, err := w.answer(ctx); err != nil {
-		w.kill()
+		if w.kill(); errors.Is(err, errKilled) { // before it was given anything to do: no server is to blame
+			return nil, fmt.Errorf("%w (starting it: %v)", errNoWorker, err)
+		}
 		return nil, fmt.Errorf("starting the mount helper %q: %w", strings.Join(command, " "), err)
 	}
 	return w, nil
