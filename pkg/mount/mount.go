@@ -316,7 +316,7 @@ func anyAccepts(ctx context.Context, o options, attempts []attempt) bool {
 		if !asked[a.Address] {
 			asked[a.Address] = true
 			dialling.Go(func() {
-				if accepts(ctx, o.at(a.Address), reachTimeout) {
+				if o.accepts(ctx, a.Address, reachTimeout) {
 					taken.Store(true)
 				}
 			})

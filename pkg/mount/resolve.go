@@ -16,6 +16,7 @@ import (
 
 const (
 	defaultPort = 2049            // of NFS over TCP (RFC 8881, section 2.9.3)
+	mapperPort  = 111             // of the port mapper (RFC 1833, section 3)
 	dialTimeout = 2 * time.Second // to tell which of several addresses answers
 )
 
@@ -86,14 +87,21 @@ func answeringFirst(ctx context.Context, addresses []string, o options) []string
 	return append(front, back...)
 }
 
-// at is where NFS is served at an address.
-func (o options) at(address string) string {
-	return net.JoinHostPort(address, strconv.Itoa(cmp.Or(o.port, defaultPort)))
+// accepts: the server takes connections at an address.
+func (o options) accepts(ctx context.Context, address string, timeout time.Duration) bool {
+	port := cmp.Or(o.port, defaultPort)
+	if accepts(ctx, address, port, timeout) {
+		return true
+	}
+	return o.mapped() && accepts(ctx, address, mapperPort, timeout)
 }
 
-func accepts(ctx context.Context, address string, timeout time.Duration) bool {
+// mapped: the port of NFS is what the server's port mapper says, as the kernel has it for version 3.
+func (o options) mapped() bool { return o.port == 0 && slices.Equal(o.versions, []string{"3"}) }
+
+func accepts(ctx context.Context, address string, port int, timeout time.Duration) bool {
 	d := net.Dialer{Timeout: timeout}
-	c, err := d.DialContext(ctx, "tcp", address)
+	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(port)))
 	if err != nil {
 		return false
 	}
