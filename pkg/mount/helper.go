@@ -81,11 +81,7 @@ func HelperMain(stdin io.Reader, stdout io.Writer) int {
 func perform(r request) answer {
 	switch r.Operation {
 	case operationMount:
-		f := mountFirst(r, attach)
-		if f == nil && r.Root != nil {
-			f = settle(r.Target, *r.Root)
-		}
-		return answer{f}
+		return answer{mountFirst(r, attach)}
 	case operationUnmount:
 		return answer{detach(r.Target, r.Flags)}
 	}

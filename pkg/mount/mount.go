@@ -32,8 +32,8 @@ type Source struct {
 	Path     string   // absolute, on the server
 	Options  []string // as for mount(8); several may be joined by commas
 	ReadOnly bool     // nothing can be written through this mount, whatever Options say
-	// Root is what the directory is made once it is mounted anew; nil: left as it is. A server that does not let us fails
-	// the mount.
+	// Root is what the directory is made when it is mounted anew and can be written to; nil: left as it is. A server that does
+	// not let us fails the mount.
 	Root *volume.Root
 	// Literal refuses a Path in which a symbolic link on the server leads elsewhere. It can be told with NFSv4 only.
 	Literal bool
@@ -240,9 +240,7 @@ func (m *Mounter) attach(ctx context.Context, s Source, o options, target string
 	if err != nil {
 		return err
 	}
-	err = m.accompanied(ctx, s, o, request{
-		Operation: operationMount, Target: target, Source: s.String(), Attributes: o.attributes, Attempts: attempts, Root: s.Root, server: s.host(),
-	})
+	err = m.accompanied(ctx, s, o, mounting(s, o, target, attempts))
 	if err == nil {
 		err = s.arrived(target)
 	}
@@ -259,6 +257,15 @@ func (m *Mounter) attach(ctx context.Context, s Source, o options, target string
 		err = fmt.Errorf("%w: %w", volume.ErrUnavailable, err)
 	}
 	return errors.Join(err, m.undo(ctx, target, made))
+}
+
+// mounting asks a helper to mount. Nothing is changed through a mount that is read-only.
+func mounting(s Source, o options, target string, attempts []attempt) request {
+	r := request{Operation: operationMount, Target: target, Source: s.String(), Attributes: o.attributes, Attempts: attempts, Root: s.Root, server: s.host()}
+	if o.attributes&attributeOptions["ro"].set != 0 {
+		r.Root = nil
+	}
+	return r
 }
 
 // arrived finds that a symbolic link has led the mount at target elsewhere: the kernel follows those, and shows in its table

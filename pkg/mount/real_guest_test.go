@@ -387,6 +387,40 @@ func TestUsageOfASquashedExport(t *testing.T) {
 	}
 }
 
+// The directory is as it should be before anybody sees the mount: a process that dies in between leaves none that the next one
+// takes for finished.
+func TestRootIsSettledBeforeTheMountIsSeen(t *testing.T) {
+	directory := filepath.Join(given(t, "NFS_TEST_EXPORT"), "settled")
+	mustMake(t, directory)
+	target, s := newTarget(t), openExport(t)
+	s.Path, s.Root = directory, &volume.Root{Mode: 0o770 | os.ModeSetgid, UID: 1000, GID: 2000}
+	mustMount(t, newMounter(t, Config{}), s, target)
+	var now unix.Stat_t
+	if err := unix.Stat(target, &now); err != nil || now.Mode&0o7777 != 0o2770 || now.Uid != 1000 || now.Gid != 2000 {
+		t.Errorf("%o of %d:%d, %v", now.Mode, now.Uid, now.Gid, err)
+	}
+
+	squashed := Source{Server: s.Server, Path: given(t, "NFS_TEST_EXPORT_SQUASH"), Root: &volume.Root{UID: 7, GID: 7}}
+	refused := newTarget(t)
+	for name, try := range map[string]func(request, attempt) *failure{"context": attach, "mount(2)": attachClassic} {
+		o, err := parseOptions([]string{"vers=4.2"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		attempts, err := makeAttempts(t.Context(), squashed, o)
+		if _, made := makeTarget(refused); err != nil || made != nil {
+			t.Fatal(err, made)
+		}
+		f := try(mounting(squashed, o, refused, attempts), attempts[0])
+		if f == nil || f.Doing != doingRoot {
+			t.Errorf("%s: %v", name, f)
+		}
+		if mounts, err := mountsAt(refused); err != nil || len(mounts) > 0 {
+			t.Errorf("%s: %d mounts, %v", name, len(mounts), err)
+		}
+	}
+}
+
 // Who may write an export can put links there: a source that is to be taken literally is not led by them.
 func TestMountThatIsLiteralFollowsNoLink(t *testing.T) {
 	export := given(t, "NFS_TEST_EXPORT")

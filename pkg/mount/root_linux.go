@@ -6,6 +6,14 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
+// settle makes the directory that is mounted at path what r wants.
+func (r request) settle(path string) *failure {
+	if r.Root == nil {
+		return nil
+	}
+	return settle(path, *r.Root)
+}
+
 // settle makes the directory mounted at target what root says, and asks the server for nothing that is so already: it may be a
 // server that would refuse. The owner comes first, since changing it clears setuid and setgid.
 func settle(target string, root volume.Root) *failure {

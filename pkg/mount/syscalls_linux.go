@@ -14,7 +14,8 @@ import (
 const fsType = "nfs"
 
 // attach mounts by the file system context calls (Linux 5.2), which say in words what went wrong, and by mount(2) where
-// a kernel or a seccomp filter does not have them.
+// a kernel or a seccomp filter does not have them. The mount is placed when its directory is as it should be: whoever dies in
+// between leaves nothing that the next try would take for finished.
 func attach(r request, a attempt) *failure {
 	context, err := unix.Fsopen(fsType, unix.FSOPEN_CLOEXEC)
 	switch {
@@ -32,6 +33,9 @@ func attach(r request, a attempt) *failure {
 		return failed("making the mount", err, messages(context))
 	}
 	defer unix.Close(mount)
+	if f := r.settle(fmt.Sprintf("/proc/self/fd/%d", mount)); f != nil {
+		return f
+	}
 	if err := unix.MoveMount(mount, "", unix.AT_FDCWD, r.Target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return failed("placing the mount", err, nil)
 	}
@@ -100,17 +104,19 @@ func attachClassic(r request, a attempt) *failure {
 	if err := unix.Mount(r.Source, r.Target, fsType, flags&^unix.MS_RDONLY, strings.Join(data, ",")); err != nil {
 		return failed(doingConnect, err, nil)
 	}
-	if flags&unix.MS_RDONLY == 0 {
+	f := r.settle(r.Target)
+	if f == nil && flags&unix.MS_RDONLY != 0 {
+		if err := unix.Mount("", r.Target, "", unix.MS_REMOUNT|unix.MS_BIND|mountFlags(r.Attributes), ""); err != nil {
+			f = failed("making the mount read-only", err, nil)
+		}
+	}
+	if f == nil {
 		return nil
 	}
-	if err := unix.Mount("", r.Target, "", unix.MS_REMOUNT|unix.MS_BIND|mountFlags(r.Attributes), ""); err != nil {
-		f := failed("making the mount read-only", err, nil)
-		if err := unix.Unmount(r.Target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
-			f.Log = append(f.Log, fmt.Sprintf("and it could not be undone: %v", err))
-		}
-		return f
+	if err := unix.Unmount(r.Target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+		f.Log = append(f.Log, fmt.Sprintf("and it could not be undone: %v", err))
 	}
-	return nil
+	return f
 }
 
 // mountFlags are the MS_* flags that say the same as MOUNT_ATTR_* bits.
