@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
+	"github.com/nfs-csi/nfs-csi/test/pod"
 )
 
 // freezer is a TCP proxy before the NFS server that can fall silent, as a server does that is switched off.
@@ -94,49 +94,6 @@ type writerFunc func(b []byte) (int, error)
 
 func (w writerFunc) Write(b []byte) (int, error) { return w(b) }
 
-// writer is a program that has unwritten data of a file in a mount: a pod's process.
-type writer struct {
-	cmd    *exec.Cmd
-	killed chan struct{}
-}
-
-// startWriter starts a program that has data in the page cache and the file open. It is not this process, whose every fork
-// would write the data back.
-func startWriter(t *testing.T, file string) *writer {
-	t.Helper()
-	w := &writer{cmd: exec.Command(os.Args[0], "write", file), killed: make(chan struct{})}
-	stdin, err := w.cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stdin.Close() })
-	stdout, err := w.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(stdout, make([]byte, len("{}\n"))); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(w.killed)
-		_ = w.cmd.Wait()
-	}()
-	t.Cleanup(w.kill)
-	return w
-}
-
-// kill ends the program, and waits a little: a dead server may hold it in the end.
-func (w *writer) kill() {
-	_ = w.cmd.Process.Kill()
-	select {
-	case <-w.killed:
-	case <-time.After(3 * time.Second):
-	}
-}
-
 // A dead server holds neither Usage nor Unmount, whether or not data waits to be written back and programs use the mount.
 func TestDeadServer(t *testing.T) {
 	for _, version := range []string{"vers=4.2", "vers=3"} {
@@ -152,18 +109,18 @@ func testDeadServer(t *testing.T, version, state string, ask bool) {
 	target := newTarget(t)
 	m := newMounter(t, Config{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	mustMount(t, m, openExport(t, version, f.option(), "nosharecache"), target)
-	var w *writer
+	var w *pod.Pod
 	if state != "clean" {
-		w = startWriter(t, filepath.Join(target, "data"))
+		w = pod.Start(t, filepath.Join(target, "data"))
 	}
 	f.freeze()
 	t.Cleanup(f.thaw)
 	stored := filepath.Join(given(t, "NFS_TEST_EXPORT"), "data")
-	if info, err := os.Stat(stored); state != "clean" && (err != nil || info.Size() == unwritten) {
+	if info, err := os.Stat(stored); state != "clean" && (err != nil || info.Size() == pod.Unwritten) {
 		t.Fatalf("nothing was left to write: %v, %v", info, err)
 	}
 	if state == "dirty" {
-		w.kill()
+		w.KillAndWait()
 	}
 	if ask {
 		askDeadServer(t, m, target)
@@ -178,9 +135,9 @@ func testDeadServer(t *testing.T, version, state string, ask bool) {
 		t.Errorf("unmounting took %v", took)
 	}
 	if f.thaw(); state != "clean" {
-		w.kill()
+		w.KillAndWait()
 		unix.Sync()
-		wantSize(t, stored, unwritten)
+		wantSize(t, stored, pod.Unwritten)
 	}
 }
 

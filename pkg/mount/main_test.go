@@ -10,10 +10,15 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nfs-csi/nfs-csi/test/pod"
 )
 
-// TestMain lets the test binary be its own mount helper.
+// TestMain lets the test binary be its own mount helper, and a pod's program.
 func TestMain(m *testing.M) {
+	if pod.IsAsked() {
+		os.Exit(pod.Main())
+	}
 	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
 		os.Exit(helper(os.Args[1]))
 	}
@@ -42,8 +47,6 @@ func helper(name string) int {
 			_ = answers.Encode(answer{&failure{Doing: doingConnect, Errno: unix.EACCES}})
 		}
 		return 0
-	case "write":
-		return write(os.Args[2])
 	case "hang":
 		fmt.Println("{}")
 		hang()
@@ -118,24 +121,6 @@ func hangAfter(operation string, do func(request) answer) {
 			hang()
 		}
 	}
-}
-
-// unwritten is how much write leaves in the page cache, in bytes.
-const unwritten = 1_000_000
-
-// write writes to a file and keeps it open, so that the data stays in the page cache.
-func write(file string) int {
-	f, err := os.Create(file)
-	if err == nil {
-		_, err = f.Write(make([]byte, unwritten))
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	fmt.Println("{}")
-	hang()
-	return 0
 }
 
 // hang waits until the parent kills or closes us.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc/codes"
+
+	"github.com/nfs-csi/nfs-csi/test/pod"
 )
 
 // outage is a way in which a server is gone, and comes back.
@@ -53,7 +55,7 @@ func gone(t *testing.T, o outage, dead, other *server) {
 	}
 	n.must(other.address, other.dir("beside"))
 	before := n.strain()
-	killed, survivor := startPod(t, n.target("dirty")+"/file"), startPod(t, n.target("stays")+"/file")
+	killed, survivor := pod.Start(t, n.target("dirty")+"/file"), pod.Start(t, n.target("stays")+"/file")
 	o.begin(dead)
 
 	j.fails("publish", publishBound, codes.Unavailable, []string{dead.address, o.cause}, publish(dead.address, "new"))
@@ -65,19 +67,19 @@ func gone(t *testing.T, o outage, dead, other *server) {
 	j.succeeds("storage health: unreachable", statsBound, n.reports("STORAGE_UNREACHABLE "+dead.address))
 	n.others(j, other)
 	j.succeeds("unpublish", unpublishBound, func(ctx context.Context) error { return n.unpublish(ctx, "clean") })
-	killed.kill()
+	killed.Kill()
 	j.succeeds("unpublish with unwritten data", unpublishBound, func(ctx context.Context) error { return n.unpublish(ctx, "dirty") })
 	o.end(dead)
 
 	j.comes("server back: publish", recoveryBound, publish(dead.address, "new"))
-	j.succeeds("server back: the pod that stayed writes on", recoveryBound, survivor.finish)
+	j.succeeds("server back: the pod that stayed writes on", recoveryBound, survivor.Finish)
 	j.succeeds("server back: publish where it is mounted", publishBound, publish(dead.address, "stays"))
 	j.comes("server back: stats", recoveryBound, func(ctx context.Context) error { return n.stats(ctx, "stays") })
 	j.succeeds("server back: health is good", statsBound, n.ails("stays", ""))
-	dead.do(fmt.Sprintf("sync; test $(stat -c %%s %s/stays/file) = %d", export, unwritten+len("the end")))
+	dead.do(fmt.Sprintf("sync; test $(stat -c %%s %s/stays/file) = %d", export, pod.Unwritten+len(pod.End)))
 	j.comes("server back: unwritten data of the unpublished volume arrives", recoveryBound, func(context.Context) error {
 		dead.do("sync")
-		return sized(dead, "dirty/file", unwritten)
+		return sized(dead, "dirty/file", pod.Unwritten)
 	})
 	for _, v := range []string{"new", "stays", "beside"} {
 		j.succeeds("server back: unpublish", unpublishBound, func(ctx context.Context) error { return n.unpublish(ctx, v) })

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nfs-csi/nfs-csi/test/pod"
 )
 
 // helpers are the processes that mount, of whichever node.
@@ -83,7 +85,7 @@ func (n *node) cleans(ctx context.Context, name string) error {
 func TestNodeIsKilled(t *testing.T) {
 	s, n := newServer(t), newNode(t)
 	n.must(s.address, s.dir("stays"))
-	survivor := startPod(t, n.target("stays")+"/file")
+	survivor := pod.Start(t, n.target("stays")+"/file")
 	s.dir("v")
 	step, last := 8*time.Millisecond, 120*time.Millisecond
 	if testing.Short() {
@@ -102,7 +104,7 @@ func TestNodeIsKilled(t *testing.T) {
 	}
 	j := judge{t, "node's process killed"}
 	table.Enter(j.fault, "at moments of publish and unpublish: the next call completes or cleans up", "always", fmt.Sprintf("%d of %d", kills, kills), !t.Failed())
-	j.succeeds("the pod that stayed writes on", patience, survivor.finish)
+	j.succeeds("the pod that stayed writes on", patience, survivor.Finish)
 	j.succeeds("unpublish", unpublishBound, call(n.unpublish, "stays"))
 	n.leavesNoMount(j)
 }
@@ -126,12 +128,12 @@ func TestNodeIsKilledBesideADeadServer(t *testing.T) {
 	s, n, j := newServer(t), newNode(t), judge{t, "node's process killed before a dead server"}
 	n.must(s.address, s.dir("dirty"), s.dir("asked"))
 	s.dir("new")
-	p := startPod(t, n.target("dirty")+"/file")
+	p := pod.Start(t, n.target("dirty")+"/file")
 	s.lose()
 	n.during(2*time.Second, call(n.of(s), "new"))
 	n.during(2*time.Second, call(n.stats, "asked"))
 	n.during(2*time.Second, call(n.of(s), "asked"))
-	p.kill()
+	p.Kill()
 	n.during(100*time.Millisecond, call(n.unpublish, "dirty"))
 	j.succeeds("unpublish with unwritten data", unpublishBound, call(n.unpublish, "dirty"))
 	j.succeeds("unpublish what was never mounted", unpublishBound, call(n.unpublish, "new"))
@@ -140,7 +142,7 @@ func TestNodeIsKilledBesideADeadServer(t *testing.T) {
 	j.comes("server back: publish where it is mounted", recoveryBound, func(ctx context.Context) error { return n.completes(ctx, s, "asked") })
 	j.comes("server back: unwritten data arrives", recoveryBound, func(context.Context) error {
 		s.do("sync")
-		return sized(s, "dirty/file", unwritten)
+		return sized(s, "dirty/file", pod.Unwritten)
 	})
 	for _, v := range []string{"new", "asked"} {
 		j.succeeds("unpublish", unpublishBound, call(n.unpublish, v))

@@ -14,15 +14,16 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/nfs-csi/nfs-csi/test/faults"
+	"github.com/nfs-csi/nfs-csi/test/pod"
 )
 
 // table is what this run has measured.
 var table faults.Table
 
-// TestMain prints the table. It is also a pod's program, where it is told to write.
+// TestMain prints the table. It is also a pod's program.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == "write" {
-		os.Exit(write(os.Args[2]))
+	if pod.IsAsked() {
+		os.Exit(pod.Main())
 	}
 	code := m.Run()
 	fmt.Print(table.String())
