@@ -4,6 +4,7 @@ package importing
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -74,19 +75,17 @@ func (p Plan) Count(s State) int {
 	return n
 }
 
-// Apply writes what a plan says can be. It can be repeated.
+// Apply writes what a plan says can be. It can be repeated: of a volume that is there the claim is still written.
 func (c Config) Apply(ctx context.Context, p Plan) error {
 	mountOptions, err := c.classOptions(ctx)
 	if err != nil {
 		return err
 	}
-	done, of := 0, p.Count(Importable)
+	work := slices.DeleteFunc(slices.Clone(p.Volumes), func(v Volume) bool { return v.State != Importable && !v.MakeClaim })
+	done, of := 0, len(work)
 	var first error
 	failures := 0
-	for _, v := range p.Volumes {
-		if v.State != Importable {
-			continue
-		}
+	for _, v := range work {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("stopped after %d of %d volumes: run it again to go on: %w", done, of, err)
 		}
@@ -109,8 +108,10 @@ func (c Config) Apply(ctx context.Context, p Plan) error {
 }
 
 func (c Config) write(ctx context.Context, v Volume, mountOptions []string) error {
-	if _, err := c.Client.CoreV1().PersistentVolumes().Create(ctx, c.persistentVolume(v, mountOptions), metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("writing the volume: %w", err)
+	if v.State == Importable {
+		if _, err := c.Client.CoreV1().PersistentVolumes().Create(ctx, c.persistentVolume(v, mountOptions), metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("writing the volume: %w", err)
+		}
 	}
 	if !v.MakeClaim {
 		return nil

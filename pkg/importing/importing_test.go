@@ -2,6 +2,7 @@ package importing
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -203,6 +204,49 @@ func TestClaimsOfVolumes(t *testing.T) {
 	}
 	if pv, err := w.Client.CoreV1().PersistentVolumes().Get(t.Context(), "f", metav1.GetOptions{}); err != nil || pv.Spec.ClaimRef != nil {
 		t.Errorf("%v, %v", pv, err)
+	}
+}
+
+// A run that could not write a claim is repeated: the volume is there, its claim is written.
+func TestClaimsAreWrittenLater(t *testing.T) {
+	w := newWorld(t)
+	w.Claims, w.Class = true, ""
+	w.recorded("a", "shop/a")
+	w.mkdir("dir-a")
+	w.recorded("b", "later/b")
+	w.mkdir("dir-b")
+	w.s.Break(func(method, path string) apiserver.Fault {
+		if method == "POST" && strings.HasSuffix(path, "/persistentvolumeclaims") {
+			return apiserver.Before
+		}
+		return apiserver.None
+	})
+	if err := w.Apply(t.Context(), w.plan()); err == nil || !strings.Contains(err.Error(), "a: writing claim shop/a") {
+		t.Errorf("%v", err)
+	}
+	w.s.Break(nil)
+	p := w.plan()
+	if a, b := p.of("a"), p.of("b"); a.State != Present || !a.MakeClaim || b.State != Present || b.MakeClaim {
+		t.Errorf("%+v, %+v", a, b)
+	}
+	w.s.Add(&v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "later"}})
+	var told []string
+	w.Progress = func(done, of int, name string, err error) { told = append(told, fmt.Sprint(done, "/", of, name, err)) }
+	if err := w.Apply(t.Context(), w.plan()); err != nil || len(told) != 2 {
+		t.Errorf("%v, %v", err, told)
+	}
+	for _, claim := range []string{"shop/a", "later/b"} {
+		namespace, name, _ := strings.Cut(claim, "/")
+		if made, err := w.Client.CoreV1().PersistentVolumeClaims(namespace).Get(t.Context(), name, metav1.GetOptions{}); err != nil || made.Spec.VolumeName != name {
+			t.Errorf("%s: %v, %v", claim, made, err)
+		}
+	}
+	if p := w.plan(); p.of("a").MakeClaim || p.of("b").MakeClaim {
+		t.Errorf("once more: %+v", p)
+	}
+	w.Only = []string{"a", "typo", "c"}
+	if _, err := w.Plan(t.Context()); err == nil || !strings.Contains(err.Error(), `there is no volume "typo" on server:/exports/k8s`) || !strings.Contains(err.Error(), `"c"`) {
+		t.Errorf("of names that nothing has: %v", err)
 	}
 }
 

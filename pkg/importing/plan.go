@@ -3,6 +3,7 @@ package importing
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,6 +38,9 @@ func (c Config) Plan(ctx context.Context) (Plan, error) {
 		}
 		p.Volumes = append(p.Volumes, v)
 	}
+	if err := c.missing(p); err != nil {
+		return p, err
+	}
 	for i := range p.Volumes {
 		if v := &p.Volumes[i]; v.State == Importable {
 			c.addClaim(k, v, wanted[v.Claim])
@@ -46,6 +50,17 @@ func (c Config) Plan(ctx context.Context) (Plan, error) {
 		return cmp.Or(strings.Compare(a.Claim, b.Claim), strings.Compare(a.Name, b.Name))
 	})
 	return p, nil
+}
+
+// missing reports those that were asked for by name and are not on the export.
+func (c Config) missing(p Plan) error {
+	var errs []error
+	for _, name := range c.Only {
+		if !slices.ContainsFunc(p.Volumes, func(v Volume) bool { return v.Name == name }) {
+			errs = append(errs, fmt.Errorf("there is no volume %q on %s: a plan without names lists those that there are", name, c.Location))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // cluster is what there is already.
@@ -93,7 +108,16 @@ func (c Config) describe(k *cluster, f found) Volume {
 		v.Claim = k.claimOf(f.record.Claim)
 	}
 	v.State, v.Reason = k.judge(c, v, f)
+	if v.State == Present && c.Claims {
+		v.MakeClaim = k.waits(v)
+	}
 	return v
+}
+
+// waits says whether a volume that is there has never been bound, and the claim that it is for is yet to be written.
+func (k *cluster) waits(v Volume) bool {
+	ref := k.volumes[v.Name].Spec.ClaimRef
+	return ref != nil && ref.UID == "" && ref.Namespace+"/"+ref.Name == v.Claim && k.claims[v.Claim] == nil && k.namespaces[ref.Namespace]
 }
 
 func (k *cluster) judge(c Config, v Volume, f found) (State, string) {
