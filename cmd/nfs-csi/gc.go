@@ -112,7 +112,7 @@ func (o *gcOptions) run(ctx context.Context, export string, stdout, stderr io.Wr
 	if err != nil {
 		return err
 	}
-	m := o.manager(stderr, false)
+	m := o.export.manager(stderr, false)
 	defer func() { err = errors.Join(err, m.Close()) }()
 	now := time.Now()
 	items, err := inventory.Take(ctx, m, l, cluster, now)

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/nfs-csi/nfs-csi/pkg/importing"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs"
@@ -115,13 +114,9 @@ func (o *importOptions) config(export string, stderr io.Writer) (config importin
 	if way, err = o.export.config(l, stderr); err != nil {
 		return config, way, err
 	}
-	kube, err := o.cluster.config()
+	client, err := o.cluster.client()
 	if err != nil {
 		return config, way, err
-	}
-	client, err := kubernetes.NewForConfig(kube)
-	if err != nil {
-		return config, way, fmt.Errorf("making the client of the API server: %w", err)
 	}
 	return importing.Config{
 		Client: client, DriverName: o.driverName, Location: l, Class: o.class, Only: o.only, Directories: o.directories, Claims: o.claims,
@@ -144,15 +139,4 @@ func printFound(w io.Writer, p importing.Plan) {
 	}
 	flush()
 	fmt.Fprintf(w, "\n%d importable, %d present, %d refused on %s\n", p.Count(importing.Importable), p.Count(importing.Present), p.Count(importing.Refused), p.Export)
-}
-
-// progress prints a line for each volume that was worked on; past is what it is called then.
-func progress(w io.Writer, past string) func(done, of int, name string, err error) {
-	return func(done, of int, name string, err error) {
-		if err != nil {
-			fmt.Fprintf(w, "[%d/%d] %s: %s\n", done, of, printable(name), printable(err.Error()))
-			return
-		}
-		fmt.Fprintf(w, "[%d/%d] %s %s\n", done, of, printable(name), past)
-	}
 }

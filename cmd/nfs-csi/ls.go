@@ -48,11 +48,11 @@ func (s *shareFlags) add(f *pflag.FlagSet) {
 }
 
 // manager looks at shares and does nothing by itself. toLook: exports that nobody may write to are opened, too.
-func (s *shareFlags) manager(stderr io.Writer, toLook bool) *share.Manager {
+func (e *exportFlags) manager(stderr io.Writer, toLook bool) *share.Manager {
 	return share.NewManager(share.Config{
 		Passive: true, Classify: classify,
 		Open: func(ctx context.Context, l volume.Location, _ []string) (share.FS, io.Closer, error) {
-			config, err := s.export.config(l, stderr)
+			config, err := e.config(l, stderr)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -151,7 +151,7 @@ func (o *lsOptions) run(ctx context.Context, args []string, stdout, stderr io.Wr
 	if err != nil {
 		return err
 	}
-	m := o.manager(stderr, true)
+	m := o.export.manager(stderr, true)
 	defer func() { err = errors.Join(err, m.Close()) }()
 	var all []listing
 	for _, l := range locations {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -10,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/nfs-csi/nfs-csi/pkg/migrate"
+	"github.com/nfs-csi/nfs-csi/pkg/share/inventory"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -25,7 +27,7 @@ in ConfigMaps until "finish". A run that was stopped is begun again: it reads fr
 Without --yes nothing is changed.`
 
 const migrateExamples = `  nfs-csi migrate plan
-  nfs-csi migrate plan --export 10.0.0.1:/exports/k8s -o json
+  nfs-csi migrate plan --export 10.0.0.1:/exports/k8s --usage -o json
   nfs-csi migrate apply --yes
   nfs-csi migrate apply --from nfs.csi.k8s.io --yes
   nfs-csi migrate undo pvc-7d1f... --yes
@@ -39,6 +41,8 @@ type migrateOptions struct {
 	from       []string
 	exports    []string
 	yes        bool
+	usage      bool
+	reach      exportFlags // how usage is asked for
 }
 
 func migrateCommand() *cobra.Command {
@@ -49,8 +53,7 @@ func migrateCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	o.add(c.PersistentFlags())
-	c.AddCommand(
-		o.command("plan", "Show what there is and what would become of it", "", nil),
+	c.AddCommand(o.planCommand(),
 		o.command("apply", "Give the volumes that can be moved to this driver, and go on with what was begun", "converted", (*migrate.Migration).Apply),
 		o.command("undo", "Make volumes that were moved what they were", "undone", (*migrate.Migration).Undo),
 		o.command("finish", "Forget how to undo", "finished", (*migrate.Migration).Finish))
@@ -64,31 +67,75 @@ func (o *migrateOptions) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.from, "from", nil, "provisioner name, or CSI driver, whose volumes are moved; may be repeated (default: whoever made in-tree NFS volumes)")
 	f.StringArrayVar(&o.exports, "export", nil, "NFS_SERVER and NFS_PATH of the old provisioner as SERVER:/PATH, or of one by its name as NAME=SERVER:/PATH; may be repeated (default: read from its Deployment)")
 	o.output.add(f, "table", "json")
-	f.BoolVar(&o.yes, "yes", false, "do it, instead of showing what would be done")
 }
 
-// command makes a subcommand; its arguments are names of PersistentVolumes, none are all. do is nil for the plan, past is what a
-// volume is called that it was done to.
+// planCommand makes the subcommand that changes nothing, ever.
+func (o *migrateOptions) planCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "plan [PERSISTENTVOLUME...]", Short: "Show what there is and what would become of it",
+		RunE: func(c *cobra.Command, args []string) error {
+			_, plan, err := o.plan(c, args)
+			if err == nil && o.usage {
+				err = o.measure(c.Context(), plan, c.ErrOrStderr())
+			}
+			if err != nil {
+				return err
+			}
+			return o.show(c.OutOrStdout(), plan)
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&o.usage, "usage", false, "walk through the directories, by NFS from here, and tell what they take; this may take long")
+	o.reach.add(f)
+	return c
+}
+
+// command makes a subcommand that does something; its arguments are names of PersistentVolumes, none are all. past is what a volume is
+// called that it was done to.
 func (o *migrateOptions) command(name, short, past string, do func(*migrate.Migration, context.Context, migrate.Plan) error) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use: name + " [PERSISTENTVOLUME...]", Short: short,
 		RunE: func(c *cobra.Command, args []string) error {
-			config, err := o.config(args)
+			m, plan, err := o.plan(c, args)
 			if err != nil {
 				return err
 			}
-			config.Progress = progress(c.ErrOrStderr(), past)
-			m := migrate.New(config)
-			plan, err := m.Plan(c.Context())
-			if err != nil {
-				return err
+			if !o.yes {
+				fmt.Fprintln(c.ErrOrStderr(), "nothing was changed: add --yes to do it")
+				return o.show(c.OutOrStdout(), plan)
 			}
-			if do == nil || !o.yes {
-				return o.show(c.OutOrStdout(), c.ErrOrStderr(), plan, do != nil)
-			}
+			m.Progress = progress(c.ErrOrStderr(), past)
 			return do(m, c.Context(), plan)
 		},
 	}
+	c.Flags().BoolVar(&o.yes, "yes", false, "do it, instead of showing what would be done")
+	return c
+}
+
+func (o *migrateOptions) plan(c *cobra.Command, only []string) (*migrate.Migration, migrate.Plan, error) {
+	config, err := o.config(only)
+	if err != nil {
+		return nil, migrate.Plan{}, err
+	}
+	m := migrate.New(config)
+	plan, err := m.Plan(c.Context())
+	return m, plan, err
+}
+
+// measure adds what the directories of a plan take.
+func (o *migrateOptions) measure(ctx context.Context, p migrate.Plan, stderr io.Writer) (err error) {
+	if _, err := o.reach.config(volume.Location{}, stderr); err != nil {
+		return err // the flags'
+	}
+	m := o.reach.manager(stderr, true)
+	defer func() { err = errors.Join(err, m.Close()) }()
+	return p.Measure(ctx, func(ctx context.Context, l volume.Location, dir volume.Dir) (migrate.Used, error) {
+		if info, err := m.Lstat(ctx, l, string(dir), nil); err != nil || info == nil {
+			return migrate.Used{}, cmp.Or(err, fmt.Errorf("%w: its directory is not there", volume.ErrNotFound))
+		}
+		u, err := m.Usage(ctx, l, string(dir), nil)
+		return migrate.Used{Bytes: u.Bytes, Files: u.Files, Partly: u.Partly}, err
+	})
 }
 
 // config checks the flags.
@@ -109,28 +156,18 @@ func (o *migrateOptions) config(only []string) (migrate.Config, error) {
 		}
 		exports[name] = l
 	}
-	config, err := o.cluster.config()
+	client, err := o.cluster.client()
 	if err != nil {
 		return none, err
-	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return none, fmt.Errorf("making the client of the API server: %w", err)
 	}
 	return migrate.Config{Client: client, DriverName: o.driverName, From: o.from, Exports: exports, Namespace: o.cluster.namespace, Only: only}, nil
 }
 
-func (o *migrateOptions) show(stdout, stderr io.Writer, p migrate.Plan, dry bool) error {
+func (o *migrateOptions) show(stdout io.Writer, p migrate.Plan) error {
 	if o.output == "json" {
-		if err := printJSON(stdout, p); err != nil {
-			return err
-		}
-	} else {
-		printPlan(stdout, p)
+		return printJSON(stdout, p)
 	}
-	if dry {
-		fmt.Fprintln(stderr, "nothing was changed: add --yes to do it")
-	}
+	o.print(stdout, p)
 	return nil
 }
 
@@ -143,7 +180,7 @@ func printJSON(w io.Writer, value any) error {
 	return nil
 }
 
-func printPlan(w io.Writer, p migrate.Plan) {
+func (o *migrateOptions) print(w io.Writer, p migrate.Plan) {
 	row, flush := columns(w)
 	row("CLASS", "PROVISIONER", "ON DELETE", "VOLUMES", "PATH PATTERN")
 	for _, c := range p.Classes {
@@ -151,13 +188,29 @@ func printPlan(w io.Writer, p migrate.Plan) {
 	}
 	flush()
 	fmt.Fprintln(w)
-	row("CLAIM", "VOLUME", "DIRECTORY", "SIZE", "RECLAIM", "ON DELETE", "PODS", "STATE", "REMARK")
+	head, tail := []string{"CLAIM", "VOLUME", "DIRECTORY", "CAPACITY"}, []string{"RECLAIM", "ON DELETE", "PODS", "STATE", "REMARK"}
+	if o.usage {
+		head = append(head, "USED")
+	}
+	row(append(head, tail...)...)
 	for _, v := range p.Volumes {
-		row(v.Claim, v.Name, v.Server+":"+v.Path, v.Capacity, v.ReclaimPolicy, v.OnDelete, strings.Join(v.Pods, ","), string(v.State), v.Reason)
+		cells := []string{v.Claim, v.Name, v.Server + ":" + v.Path, v.Capacity}
+		if o.usage {
+			cells = append(cells, usedOf(v))
+		}
+		row(append(cells, v.ReclaimPolicy, v.OnDelete, strings.Join(v.Pods, ","), string(v.State), v.Reason)...)
 	}
 	flush()
 	fmt.Fprintf(w, "\n%d convertible, %d begun, %d converted, %d gone, %d refused\n", p.Count(migrate.Convertible), p.Count(migrate.Begun),
 		p.Count(migrate.Converted), p.Count(migrate.Gone), p.Count(migrate.Refused))
+}
+
+// usedOf is a size, or why there is none.
+func usedOf(v migrate.Volume) string {
+	if v.Used == nil {
+		return v.UsedError
+	}
+	return usedBy(&inventory.Used{Bytes: v.Used.Bytes, Partly: v.Used.Partly})
 }
 
 // columns prints rows in columns; what is empty is a dash.

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	stderrors "errors"
 	"fmt"
 	"slices"
 	"time"
@@ -41,18 +42,22 @@ func New(c Config) *Migration {
 }
 
 // Apply converts what a plan says can be, and finishes what was begun. It goes on after a volume that fails, and reports all
-// failures.
+// failures, and the refusals of those that were asked for by name.
 func (m *Migration) Apply(ctx context.Context, p Plan) error {
 	if err := m.ready(ctx); err != nil {
 		return err
 	}
 	var work []Volume
+	var refused []error
 	for _, v := range p.Volumes {
-		if v.State == Convertible || v.State == Begun {
+		switch {
+		case v.State == Convertible || v.State == Begun:
 			work = append(work, v)
+		case v.State == Refused && len(m.Only) > 0:
+			refused = append(refused, fmt.Errorf("%s: %s", v.Name, v.Reason))
 		}
 	}
-	return m.each(ctx, work, m.convert)
+	return stderrors.Join(m.each(ctx, work, m.convert), stderrors.Join(refused...))
 }
 
 // Undo makes the volumes that a plan says were begun or converted what they were before, and removes their notes.

@@ -348,8 +348,14 @@ func TestRefused(t *testing.T) {
 		}
 		return apiserver.None
 	})
-	if err := w.migration(func(c *Config) { c.Only = slices.Collect(refusedNames(p)) }).Apply(t.Context(), p); err != nil {
+	if err := m.Apply(t.Context(), p); err != nil {
 		t.Fatal(err)
+	}
+	err := w.migration(func(c *Config) { c.Only = slices.Collect(refusedNames(p)) }).Apply(t.Context(), p)
+	for _, v := range p.Volumes {
+		if err == nil || !strings.Contains(err.Error(), v.Name+": "+v.Reason) {
+			t.Errorf("asked for by name, %s is refused in silence: %v", v.Name, err)
+		}
 	}
 	if len(requests) > 0 {
 		t.Errorf("something was changed: %q", requests)
@@ -423,6 +429,14 @@ func TestFromCSI(t *testing.T) {
 	}
 	if pv := w.volume("pvc-a"); !equality.Semantic.DeepEqual(pv.Spec.CSI, source) || len(pv.Annotations) > 0 {
 		t.Errorf("the volume is %+v", pv)
+	}
+}
+
+func TestNamesOfNothing(t *testing.T) {
+	w := newWorld(t, pair("a")...)
+	_, err := w.migration(func(c *Config) { c.Only = []string{"pvc-a", "pvc-typo"} }).Plan(t.Context())
+	if err == nil || !strings.Contains(err.Error(), `PersistentVolume "pvc-typo" is not there`) || strings.Contains(err.Error(), "pvc-a") {
+		t.Errorf("%v", err)
 	}
 }
 

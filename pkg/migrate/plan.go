@@ -3,6 +3,7 @@ package migrate
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,6 +53,8 @@ type Volume struct {
 	Server        string   `json:"server,omitempty"`
 	Path          string   `json:"path,omitempty"` // of the directory on the server
 	Capacity      string   `json:"capacity"`
+	Used          *Used    `json:"used,omitempty"`      // see [Plan.Measure]
+	UsedError     string   `json:"usedError,omitempty"` // why it is not known
 	ReclaimPolicy string   `json:"reclaimPolicy"`
 	OnDelete      string   `json:"onDelete,omitempty"` // what deleting it does to the directory, from then on
 	Handle        string   `json:"handle,omitempty"`   // as a CSI volume
@@ -91,6 +94,12 @@ func (m *Migration) Plan(ctx context.Context) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	p := m.plan(c)
+	return p, m.missing(p)
+}
+
+// plan is [Migration.Plan] for what was seen.
+func (m *Migration) plan(c *cluster) Plan {
 	var p Plan
 	seen := map[string]int{}
 	for i := range c.volumes {
@@ -117,7 +126,18 @@ func (m *Migration) Plan(ctx context.Context) (Plan, error) {
 	slices.SortFunc(p.Volumes, func(a, b Volume) int {
 		return cmp.Or(strings.Compare(a.Claim, b.Claim), strings.Compare(a.Name, b.Name))
 	})
-	return p, nil
+	return p
+}
+
+// missing reports those that were asked for by name and are not in a plan.
+func (m *Migration) missing(p Plan) error {
+	var errs []error
+	for _, name := range m.Only {
+		if !slices.ContainsFunc(p.Volumes, func(v Volume) bool { return v.Name == name }) {
+			errs = append(errs, fmt.Errorf("PersistentVolume %q is not there, is finished, or is none of those to be moved: `nfs-csi migrate plan` lists these, --from chooses others", name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func describeClass(class *storage.StorageClass, volumes int) Class {
