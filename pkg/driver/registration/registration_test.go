@@ -2,6 +2,7 @@ package registration_test
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,6 +133,45 @@ func TestRegistrationWaits(t *testing.T) {
 	kubelet(t, path, &api.RegistrationStatus{PluginRegistered: true})
 	if err := r.Registered(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A registrar as csi-driver-nfs brings it removes whoever's socket is there before it makes its own, and again when it ends. Ours gives way,
+// leaves the other's alone, and comes back; kubelet knows one of the two at any time.
+func TestRegistrationGivesWay(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "nfs.csi.k8s.io-reg.sock")
+	r := start(t, dir)
+	kubelet(t, path, &api.RegistrationStatus{PluginRegistered: true})
+	for range 3 {
+		var other net.Listener
+		eventually(t, "the other has its socket there", func() (ok bool) {
+			_ = os.Remove(path)
+			var err error
+			other, err = net.Listen("unix", path) // fails where ours has been quicker
+			return err == nil
+		})
+		other.(*net.UnixListener).SetUnlinkOnClose(false)
+		theirs, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the registrar says who is in the way", func() bool {
+			err := r.Registered()
+			return err != nil && strings.Contains(err.Error(), "another process answers")
+		})
+		if now, err := os.Lstat(path); err != nil || !os.SameFile(now, theirs) {
+			t.Errorf("the other's socket was taken away: %v", err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		other.Close()
+		eventually(t, "our socket is made again", exists(path))
+		kubelet(t, path, &api.RegistrationStatus{PluginRegistered: true})
+		if err := r.Registered(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
