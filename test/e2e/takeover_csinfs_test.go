@@ -69,12 +69,7 @@ func (n namespace) helm(args ...string) error {
 // install is the guide's `helm install` with the old release's values.
 func (n namespace) install() {
 	n.t.Helper()
-	image := strings.TrimSpace(n.must("-n", n.system, "get", "deployment", "nfs-csi-controller", "-o", "jsonpath={.spec.template.spec.containers[0].image}"))
-	colon := strings.LastIndex(image, ":")
-	if err := n.helm("install", "taken", variable("E2E_CHART", "../../deploy/charts/nfs-csi"), "--values", n.file("csinfs-values.yaml"),
-		"--set", "image.repository="+image[:colon]+",image.tag="+image[colon+1:], "--set", "driver.defaultSubDir=${pv.metadata.name}"); err != nil {
-		n.t.Fatal(err)
-	}
+	n.release("--values", n.file("csinfs-values.yaml"), "--set", "driver.defaultSubDir=${pv.metadata.name}")
 	n.waits(podDeadline, "rollout", "status", "deployment/taken-nfs-csi-controller", "daemonset/taken-nfs-csi-node")
 }
 
