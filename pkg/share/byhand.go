@@ -39,25 +39,9 @@ func (m *Manager) Expire(ctx context.Context, l volume.Location, dir volume.Dir,
 	})
 }
 
-// RemoveTrash removes one thing that is in the trash for good; that it has gone is no error. progress is told of the files and
-// bytes removed so far.
+// RemoveTrash removes one thing that is in the trash for good; that it has gone is no error.
 func (m *Manager) RemoveTrash(ctx context.Context, l volume.Location, name string, mountOptions []string) error {
-	return m.on(ctx, "purge", l, mountOptions, func(s *share) error {
-		infos, err := s.FS.ReadDir(ctx, registry.TrashDir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("listing the trash: %w", err)
-		}
-		p := purger{share: s, ctx: ctx}
-		for _, info := range infos {
-			if info.Name() != name {
-				continue
-			}
-			for err = p.remove(info); errors.Is(err, errMore); {
-				err = p.remove(info)
-			}
-		}
-		return err
-	})
+	return m.on(ctx, "purge", l, mountOptions, func(s *share) error { return s.purger.Remove(ctx, name) })
 }
 
 // DropReservation takes away a reservation that was surveyed, unless its volume has got a record since, or it is younger than

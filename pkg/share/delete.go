@@ -159,7 +159,7 @@ func (d *deletion) clear(ctx context.Context) error {
 	case info == nil && d.policy.Archives():
 		return d.finishArchive(ctx)
 	case info == nil:
-		d.purger.wake() // an earlier try may have moved it to the trash without knowing
+		d.purger.Wake() // an earlier try may have moved it to the trash without knowing
 		return d.disposeHeld(ctx)
 	case !info.IsDir():
 		return fmt.Errorf("%w: %q of volume %q is %s and not a directory: somebody replaced it; move it away",

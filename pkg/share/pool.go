@@ -9,20 +9,19 @@ import (
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/trash"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
 // share is one open share.
 type share struct {
 	*registry.Share
-	purger  purger
+	purger  *trash.Purger
 	copying chan struct{} // holds one for each copy that runs
 	locks   *locks
 	ledger  *ledger
 	visit   func(at time.Time) // comes back when an archive is due
 	observe func(op string, d time.Duration, err error)
-
-	purgeDelay time.Duration // see Config
 }
 
 // pool keeps one open share per location and way there. It owns every goroutine of the package.
@@ -141,7 +140,7 @@ func (p *pool) open(s *slot, w way, mountOptions []string) {
 	if p.config.Passive {
 		return
 	}
-	opened.purger.wake()
+	opened.purger.Wake()
 	opened.visit(p.config.Now())
 	p.begin(func() { opened.Tidy(p.ctx) })
 }
@@ -150,10 +149,10 @@ func (p *pool) newShare(l volume.Location, fsys FS) *share {
 	c := p.config
 	s := &share{
 		Share: &registry.Share{Location: l, FS: fsys, Now: c.Now, Classify: c.Classify, Log: c.Log}, copying: make(chan struct{}, maxCopies),
-		locks: p.locks, ledger: p.ledger(l), visit: func(at time.Time) { p.schedule(l, at) }, purgeDelay: c.PurgeDelay, observe: c.Observe,
+		locks: p.locks, ledger: p.ledger(l), visit: func(at time.Time) { p.schedule(l, at) },
 	}
-	s.Trashed = func(name string) { s.purger.add(name) }
-	s.purger = purger{share: s, ctx: p.ctx, start: p.task, kick: make(chan struct{}, 1)}
+	s.purger = trash.New(p.ctx, trash.Config{Share: s.Share, Start: p.task, Delay: c.PurgeDelay, Observe: c.Observe, Tally: &s.ledger.removed})
+	s.Trashed = s.purger.Add
 	return s
 }
 
@@ -229,7 +228,7 @@ func (p *pool) takeIdle() []*slot {
 	defer p.mu.Unlock()
 	var idle []*slot
 	for w, s := range p.slots {
-		if s.users == 0 && s.share != nil && !s.share.purger.busy() && time.Since(s.idle) >= p.config.IdleTimeout {
+		if s.users == 0 && s.share != nil && !s.share.purger.Busy() && time.Since(s.idle) >= p.config.IdleTimeout {
 			idle = append(idle, s)
 			delete(p.slots, w)
 		}

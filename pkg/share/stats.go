@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/trash"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -46,23 +47,11 @@ func (m *Manager) Visit(ctx context.Context, l volume.Location, mountOptions []s
 
 // ledger keeps the numbers of a share, which outlive its being open.
 type ledger struct {
-	mu           sync.Mutex
-	files, bytes int64
-	archives     int
-	oldest       time.Time
-}
+	removed trash.Tally
 
-func (l *ledger) removed(files, bytes int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.files += files
-	l.bytes += bytes
-}
-
-func (l *ledger) sum() (files, bytes int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.files, l.bytes
+	mu       sync.Mutex
+	archives int
+	oldest   time.Time
 }
 
 // archived adds an archive.
@@ -89,5 +78,6 @@ func (l *ledger) keeps(all []archiveRecord) {
 func (l *ledger) stats(at volume.Location) Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Stats{Location: at, RemovedFiles: l.files, RemovedBytes: l.bytes, Archives: l.archives, OldestArchive: l.oldest}
+	files, bytes := l.removed.Sum()
+	return Stats{Location: at, RemovedFiles: files, RemovedBytes: bytes, Archives: l.archives, OldestArchive: l.oldest}
 }

@@ -89,7 +89,7 @@ func (p *pool) stats() []Stats {
 	for l, ledger := range p.ledgers {
 		stats := ledger.stats(l)
 		for _, s := range open[l] { // all of them see the same trash
-			if n, oldest := s.purger.waiting(); n > stats.Trash {
+			if n, oldest := s.purger.Waiting(); n > stats.Trash {
 				stats.Trash, stats.OldestTrash = n, oldest
 			}
 		}

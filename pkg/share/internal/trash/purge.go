@@ -1,11 +1,14 @@
-package share
+// Package trash removes what is in the trash of shares.
+package trash
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
@@ -23,14 +26,13 @@ const (
 // errMore says that a tree's turn was over before the tree was gone.
 var errMore = errors.New("there is more to be removed")
 
-// purger removes what is in a share's trash, beside the calls that put it there. It runs only while there is something
+// Purger removes what is in a share's trash, beside the calls that put it there. It runs only while there is something
 // to do, and stops when its context ends; the next one, perhaps of another process, goes on from what it finds. Two at
 // once do no harm: no name in the trash is ever used again.
-type purger struct {
-	share *share
-	ctx   context.Context
-	start func(run func()) // starts a goroutine that somebody waits for, or does nothing any more
-	kick  chan struct{}    // ends the delay after a failure, holds one
+type Purger struct {
+	Config
+	ctx  context.Context
+	kick chan struct{} // ends the delay after a failure, holds one
 
 	mu      sync.Mutex
 	running bool
@@ -38,36 +40,60 @@ type purger struct {
 	known   map[string]time.Time // what is in the trash, as far as we know, and since when
 }
 
-// add says what has come into the trash.
-func (p *purger) add(name string) {
+// Config says what a [Purger] works on, and how.
+type Config struct {
+	Share *registry.Share
+	// Start starts a goroutine that somebody waits for, or does nothing any more.
+	Start func(run func())
+	// Delay must pass without a new thing in the trash, or ten times that with some, before anything is removed.
+	Delay   time.Duration
+	Observe func(op string, d time.Duration, err error) // is told of each thing ("purge") when it is removed, or its turn is over
+	Tally   *Tally
+}
+
+// New makes a Purger that runs as long as ctx, once it is told that there is something ([Purger.Add], [Purger.Wake]).
+func New(ctx context.Context, c Config) *Purger {
+	return &Purger{Config: c, ctx: ctx, kick: make(chan struct{}, 1), known: map[string]time.Time{}}
+}
+
+// Tally counts what was removed. The zero Tally has counted nothing.
+type Tally struct{ files, bytes atomic.Int64 }
+
+// Sum is what was removed so far.
+func (t *Tally) Sum() (files, bytes int64) { return t.files.Load(), t.bytes.Load() }
+
+func (t *Tally) add(files, bytes int64) {
+	t.files.Add(files)
+	t.bytes.Add(bytes)
+}
+
+// Add says what has come into the trash.
+func (p *Purger) Add(name string) {
 	p.mu.Lock()
-	if p.known == nil {
-		p.known = map[string]time.Time{}
-	}
 	p.note(p.known, name)
 	p.mu.Unlock()
-	p.wake()
+	p.Wake()
 }
 
 // note enters a name into a new list of what is known. What does not tell its time is as old as we have known it.
-func (p *purger) note(list map[string]time.Time, name string) {
+func (p *Purger) note(list map[string]time.Time, name string) {
 	at, told := registry.TrashedAt(name)
 	if since, known := p.known[name]; known && !told {
 		at = since
 	} else if !told {
-		at = p.share.Now()
+		at = p.Share.Now()
 	}
 	list[name] = at
 }
 
-// wake looks into the trash soon.
-func (p *purger) wake() {
+// Wake looks into the trash soon.
+func (p *Purger) Wake() {
 	p.mu.Lock()
 	stopped := !p.running
 	p.running, p.again = true, true
 	p.mu.Unlock()
 	if stopped {
-		p.start(p.run)
+		p.Start(p.run)
 		return
 	}
 	select {
@@ -76,8 +102,8 @@ func (p *purger) wake() {
 	}
 }
 
-// waiting counts what is in the trash, and tells since when the oldest is.
-func (p *purger) waiting() (entries int, oldest time.Time) {
+// Waiting counts what is in the trash, and tells since when the oldest is.
+func (p *Purger) Waiting() (entries int, oldest time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, at := range p.known {
@@ -88,14 +114,14 @@ func (p *purger) waiting() (entries int, oldest time.Time) {
 	return len(p.known), oldest
 }
 
-// busy says whether something is being removed, so that the share must stay open.
-func (p *purger) busy() bool {
+// Busy says whether something is being removed, so that the share must stay open.
+func (p *Purger) Busy() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.running
 }
 
-func (p *purger) run() {
+func (p *Purger) run() {
 	delay := minPurgeDelay
 	for p.more() {
 		p.gather()
@@ -109,7 +135,7 @@ func (p *purger) run() {
 		case err == nil:
 			delay = minPurgeDelay
 		default:
-			p.share.Log.Warn("removing deleted volumes is delayed", "location", p.share.Location.String(), "err", err, "retry", delay)
+			p.Share.Log.Warn("removing deleted volumes is delayed", "location", p.Share.Location.String(), "err", err, "retry", delay)
 			p.sleep(delay, p.kick)
 			p.lookAgain()
 			delay = min(2*delay, maxPurgeDelay)
@@ -118,9 +144,9 @@ func (p *purger) run() {
 }
 
 // gather waits until no more comes into the trash for a while, but not for long.
-func (p *purger) gather() {
+func (p *Purger) gather() {
 	for range maxGather {
-		p.sleep(p.share.purgeDelay, nil)
+		p.sleep(p.Delay, nil)
 		if !p.came() {
 			return
 		}
@@ -128,7 +154,7 @@ func (p *purger) gather() {
 }
 
 // came says whether somebody asked for another look meanwhile, and takes that as answered.
-func (p *purger) came() bool {
+func (p *Purger) came() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	came := p.again
@@ -137,7 +163,7 @@ func (p *purger) came() bool {
 }
 
 // more ends the run when nobody has asked for another look.
-func (p *purger) more() bool {
+func (p *Purger) more() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.again {
@@ -148,14 +174,14 @@ func (p *purger) more() bool {
 	return true
 }
 
-func (p *purger) stop() {
+func (p *Purger) stop() {
 	p.mu.Lock()
 	p.running = false
 	p.mu.Unlock()
 }
 
 // sleep ends early when the purger is to end, or by a kick.
-func (p *purger) sleep(d time.Duration, kick <-chan struct{}) {
+func (p *Purger) sleep(d time.Duration, kick <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -165,15 +191,15 @@ func (p *purger) sleep(d time.Duration, kick <-chan struct{}) {
 	}
 }
 
-func (p *purger) lookAgain() {
+func (p *Purger) lookAgain() {
 	p.mu.Lock()
 	p.again = true
 	p.mu.Unlock()
 }
 
 // empty removes all that is in the trash now, and reports one of the failures.
-func (p *purger) empty() error {
-	infos, err := p.share.FS.ReadDir(p.ctx, registry.TrashDir)
+func (p *Purger) empty() error {
+	infos, err := p.Share.FS.ReadDir(p.ctx, registry.TrashDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -185,7 +211,7 @@ func (p *purger) empty() error {
 	for i := range errs {
 		wg.Go(func() {
 			for info := range queue {
-				if err := p.remove(info); err != nil && (errs[i] == nil || errors.Is(errs[i], errMore)) {
+				if err := p.remove(p.ctx, info); err != nil && (errs[i] == nil || errors.Is(errs[i], errMore)) {
 					errs[i] = err
 				}
 			}
@@ -200,7 +226,7 @@ func (p *purger) empty() error {
 }
 
 // learn sets what is known to what was listed.
-func (p *purger) learn(infos []fs.FileInfo) {
+func (p *Purger) learn(infos []fs.FileInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list := make(map[string]time.Time, len(infos))
@@ -210,9 +236,27 @@ func (p *purger) learn(infos []fs.FileInfo) {
 	p.known = list
 }
 
-// remove removes one thing of the trash.
-func (p *purger) remove(info fs.FileInfo) error {
-	ctx, cancel := context.WithTimeout(p.ctx, purgeTurn)
+// Remove removes one thing of the trash now; that it has gone is no error.
+func (p *Purger) Remove(ctx context.Context, name string) error {
+	infos, err := p.Share.FS.ReadDir(ctx, registry.TrashDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("listing the trash: %w", err)
+	}
+	for _, info := range infos {
+		if info.Name() != name {
+			continue
+		}
+		for err = p.remove(ctx, info); errors.Is(err, errMore); {
+			err = p.remove(ctx, info)
+		}
+		return err
+	}
+	return nil
+}
+
+// remove works for one turn on one thing of the trash.
+func (p *Purger) remove(parent context.Context, info fs.FileInfo) error {
+	ctx, cancel := context.WithTimeout(parent, purgeTurn)
 	defer cancel()
 	began := time.Now()
 	name := info.Name()
@@ -220,8 +264,8 @@ func (p *purger) remove(info fs.FileInfo) error {
 	if err == nil {
 		err = p.removeTree(ctx, registry.TrashDir+"/"+name)
 	}
-	p.share.observe("purge", time.Since(began), err)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil && p.ctx.Err() == nil {
+	p.Observe("purge", time.Since(began), err)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil && parent.Err() == nil {
 		return errMore
 	}
 	if err != nil {
@@ -230,15 +274,15 @@ func (p *purger) remove(info fs.FileInfo) error {
 	p.mu.Lock()
 	delete(p.known, name)
 	p.mu.Unlock()
-	p.share.Log.Debug("removed a deleted volume's directory", slog.String("location", p.share.Location.String()), slog.String("trash", name))
+	p.Share.Log.Debug("removed a deleted volume's directory", slog.String("location", p.Share.Location.String()), slog.String("trash", name))
 	return nil
 }
 
 // removeTree removes a tree and counts what was in it.
-func (p *purger) removeTree(ctx context.Context, name string) error {
+func (p *Purger) removeTree(ctx context.Context, name string) error {
 	var files, bytes int64 // counted so far
-	return p.share.FS.RemoveAll(ctx, name, func(f, b int64) {
-		p.share.ledger.removed(f-files, b-bytes)
+	return p.Share.FS.RemoveAll(ctx, name, func(f, b int64) {
+		p.Tally.add(f-files, b-bytes)
 		files, bytes = f, b
 	})
 }
@@ -249,7 +293,7 @@ const (
 )
 
 // report logs now and then how far removing has come, until the returned function is called.
-func (p *purger) report() (end func()) {
+func (p *Purger) report() (end func()) {
 	log := p.sums()
 	done := make(chan struct{})
 	var wg sync.WaitGroup
@@ -278,13 +322,13 @@ func (p *purger) report() (end func()) {
 }
 
 // sums makes loggers that tell what has been done since.
-func (p *purger) sums() func() *slog.Logger {
+func (p *Purger) sums() func() *slog.Logger {
 	began := time.Now()
-	files, bytes := p.share.ledger.sum()
+	files, bytes := p.Tally.Sum()
 	return func() *slog.Logger {
-		f, b := p.share.ledger.sum()
-		left, _ := p.waiting()
-		return p.share.Log.With("location", p.share.Location.String(), "volumes left", left,
+		f, b := p.Tally.Sum()
+		left, _ := p.Waiting()
+		return p.Share.Log.With("location", p.Share.Location.String(), "volumes left", left,
 			"files", f-files, "bytes", b-bytes, "duration", time.Since(began).Round(time.Millisecond))
 	}
 }
