@@ -47,7 +47,7 @@ func parseToken(token string, locations []volume.Location) (position, error) {
 // asked there is no list: a volume that is not listed counts as gone with those who ask.
 func (m *Manager) List(ctx context.Context, token string, max int) (volumes []volume.Volume, next string, err error) {
 	page := page[volume.Volume]{dir: registry.VolumesDir, max: max, read: (*share).listed}
-	err = m.list(ctx, "list", m.pool.locations(), nil, token, &page)
+	err = m.list(ctx, "list", m.pool.Locations(), nil, token, &page)
 	if err != nil {
 		return nil, "", err
 	}
@@ -76,7 +76,7 @@ func (m *Manager) ListSnapshots(ctx context.Context, f volume.SnapshotFilter, to
 		snapshots, err = m.findSnapshot(ctx, f)
 		return snapshots, "", err
 	}
-	locations := m.pool.locations()
+	locations := m.pool.Locations()
 	if f.Source != nil {
 		locations = []volume.Location{f.Source.Location}
 	}

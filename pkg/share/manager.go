@@ -9,6 +9,9 @@ import (
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/jobs"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/pool"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/trash"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -42,10 +45,12 @@ type Config struct {
 
 // Manager keeps volumes on shares, as pkg/driver asks of its Volumes. Use one for all shares of a process.
 type Manager struct {
-	config Config
-	pool   *pool
-	locks  locks
-	copies *jobs.Jobs[copyKey, copied]
+	config  Config
+	pool    *pool.Pool[*share]
+	locks   locks
+	visits  visits
+	ledgers ledgers
+	copies  *jobs.Jobs[copyKey, copied]
 }
 
 // NewManager makes a Manager, which opens shares as they are needed. Close it.
@@ -72,19 +77,70 @@ func NewManager(c Config) *Manager {
 		c.PurgeDelay = 300 * time.Millisecond
 	}
 	m := &Manager{config: c}
-	m.pool = newPool(c, &m.locks)
-	m.copies = jobs.New[copyKey, copied](m.pool.ctx, m.pool.begin)
+	m.pool = pool.New(pool.Config[*share]{
+		Open: m.open, Opened: m.opened, Busy: func(s *share) bool { return s.purger.Busy() }, Route: c.Route, Locations: c.Locations,
+		OpenTimeout: c.OpenTimeout, IdleTimeout: c.IdleTimeout, Log: c.Log,
+	})
+	m.visits = visits{now: c.Now, start: m.pool.Begin, sweep: m.sweepLater, planned: map[volume.Location]visit{}}
+	m.copies = jobs.New[copyKey, copied](m.pool.Context(), m.pool.Begin)
 	return m
+}
+
+// share is one open share.
+type share struct {
+	*registry.Share
+	purger  *trash.Purger
+	copying chan struct{} // holds one for each copy that runs
+	locks   *locks
+	ledger  *ledger
+	visit   func(at time.Time) // comes back when an archive is due
+}
+
+func (m *Manager) open(ctx context.Context, l volume.Location, mountOptions []string) (*share, io.Closer, error) {
+	c := m.config
+	began := time.Now()
+	fsys, closer, err := c.Open(ctx, l, mountOptions)
+	c.Observe("open", time.Since(began), err)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &share{
+		Share: &registry.Share{Location: l, FS: fsys, Now: c.Now, Classify: c.Classify, Log: c.Log}, copying: make(chan struct{}, maxCopies),
+		locks: &m.locks, ledger: m.ledgers.of(l), visit: func(at time.Time) { m.visits.schedule(l, at) },
+	}
+	s.purger = trash.New(m.pool.Context(), trash.Config{Share: s.Share, Start: m.purge, Delay: c.PurgeDelay, Observe: c.Observe, Tally: &s.ledger.removed})
+	s.Trashed = s.purger.Add
+	return s, closer, nil
+}
+
+// opened begins what is done beside calls.
+func (m *Manager) opened(s *share) {
+	if m.config.Passive {
+		return
+	}
+	s.purger.Wake()
+	s.visit(m.config.Now())
+	m.pool.Begin(func() { s.Tidy(m.pool.Context()) })
+}
+
+// purge runs a purger, unless the pool is closing.
+func (m *Manager) purge(run func()) {
+	if !m.config.Passive {
+		m.pool.Begin(run)
+	}
 }
 
 // Close stops what is done beside calls, which the next Manager goes on with, and closes all shares. Calls that are
 // still running fail.
-func (m *Manager) Close() error { return m.pool.close() }
+func (m *Manager) Close() error {
+	m.visits.close()
+	return m.pool.Close()
+}
 
 // Trash counts the deleted volumes whose content is still being removed, on the shares that are open.
 func (m *Manager) Trash() int {
 	n := 0
-	for _, s := range m.pool.stats() {
+	for _, s := range m.Stats() {
 		n += s.Trash
 	}
 	return n
@@ -94,11 +150,7 @@ func (m *Manager) Trash() int {
 func (m *Manager) on(ctx context.Context, op string, l volume.Location, mountOptions []string, do func(*share) error) (err error) {
 	began := time.Now()
 	defer func() { m.config.Observe(op, time.Since(began), err) }()
-	s, err := m.pool.acquire(ctx, l, mountOptions)
-	if err == nil {
-		err = do(s.share)
-		m.pool.leave(s)
-	}
+	err = m.pool.Use(ctx, l, mountOptions, do)
 	if err == nil {
 		return nil
 	}

@@ -2,6 +2,7 @@ package share
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -27,7 +28,20 @@ type Stats struct {
 
 // Stats tells of every share that was used since the process began, by location. It asks no server.
 func (m *Manager) Stats() []Stats {
-	all := m.pool.stats()
+	open := map[volume.Location][]*share{}
+	for _, s := range m.pool.Shares() {
+		open[s.Location] = append(open[s.Location], s)
+	}
+	var all []Stats
+	for l, ledger := range m.ledgers.all() {
+		stats := ledger.stats(l)
+		for _, s := range open[l] { // all of them see the same trash
+			if n, oldest := s.purger.Waiting(); n > stats.Trash {
+				stats.Trash, stats.OldestTrash = n, oldest
+			}
+		}
+		all = append(all, stats)
+	}
 	slices.SortFunc(all, func(a, b Stats) int { return strings.Compare(a.Location.String(), b.Location.String()) })
 	return all
 }
@@ -43,6 +57,30 @@ func (m *Manager) Visit(ctx context.Context, l volume.Location, mountOptions []s
 		}
 		return err
 	})
+}
+
+// ledgers are those of every location that was ever opened.
+type ledgers struct {
+	mu sync.Mutex
+	at map[volume.Location]*ledger
+}
+
+func (l *ledgers) of(at volume.Location) *ledger {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.at == nil {
+		l.at = map[volume.Location]*ledger{}
+	}
+	if l.at[at] == nil {
+		l.at[at] = &ledger{}
+	}
+	return l.at[at]
+}
+
+func (l *ledgers) all() map[volume.Location]*ledger {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.at)
 }
 
 // ledger keeps the numbers of a share, which outlive its being open.

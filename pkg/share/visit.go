@@ -2,12 +2,24 @@ package share
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
-// visit is when a share is looked at again for archives that are due.
+// visits has shares looked at again when archives on them are due.
+type visits struct {
+	now   func() time.Time
+	start func(run func()) bool   // starts a goroutine that somebody waits for
+	sweep func(l volume.Location) // does what is due
+
+	mu      sync.Mutex
+	closed  bool
+	planned map[volume.Location]visit // the next one to each location
+}
+
+// visit is when a share is looked at again.
 type visit struct {
 	at    time.Time
 	timer *time.Timer
@@ -19,81 +31,54 @@ const (
 )
 
 // schedule has the share at l visited at the given time, unless it will be sooner.
-func (p *pool) schedule(l volume.Location, at time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	planned, is := p.visits[l]
-	if p.closed || is && !at.Before(planned.at) {
+func (v *visits) schedule(l volume.Location, at time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	planned, is := v.planned[l]
+	if v.closed || is && !at.Before(planned.at) {
 		return
 	}
 	if is {
 		planned.timer.Stop()
 	}
-	wait := max(at.Sub(p.config.Now()), minVisitPause)
-	p.visits[l] = visit{at: at, timer: time.AfterFunc(wait, func() { p.begin(func() { p.visit(l) }) })}
+	wait := max(at.Sub(v.now()), minVisitPause)
+	v.planned[l] = visit{at: at, timer: time.AfterFunc(wait, func() { v.start(func() { v.visit(l) }) })}
 }
 
-// visit sweeps the share at l, which is opened if it is not. A sweep that fails is tried again.
-func (p *pool) visit(l volume.Location) {
-	p.mu.Lock()
-	delete(p.visits, l)
-	p.mu.Unlock()
-	s, err := p.acquire(p.ctx, l, nil)
-	var next time.Time
-	if err == nil {
-		next, err = s.share.sweep(p.ctx)
-		p.leave(s)
+func (v *visits) visit(l volume.Location) {
+	v.mu.Lock()
+	delete(v.planned, l)
+	v.mu.Unlock()
+	v.sweep(l)
+}
+
+// close ends what is planned.
+func (v *visits) close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.closed = true
+	for _, planned := range v.planned {
+		planned.timer.Stop()
 	}
-	if p.ctx.Err() != nil {
+}
+
+// sweepLater sweeps the share at l, which is opened if it is not, when nobody waits for it. A sweep that fails is tried again.
+func (m *Manager) sweepLater(l volume.Location) {
+	var next time.Time
+	ctx := m.pool.Context()
+	err := m.pool.Use(ctx, l, nil, func(s *share) (err error) { next, err = s.sweep(ctx); return err })
+	if ctx.Err() != nil {
 		return
 	}
 	if err != nil {
 		if !errors.Is(err, volume.ErrBusy) {
-			p.config.Log.Warn("looking for archives that are due", "location", l.String(), "err", err, "retry", visitRetry)
+			m.config.Log.Warn("looking for archives that are due", "location", l.String(), "err", err, "retry", visitRetry)
 		}
-		if retry := p.config.Now().Add(visitRetry); next.IsZero() || retry.Before(next) {
+		if retry := m.config.Now().Add(visitRetry); next.IsZero() || retry.Before(next) {
 			next = retry
 		}
 	}
 	if !next.IsZero() {
-		p.schedule(l, next)
+		m.visits.schedule(l, next)
 	}
-}
-
-func (p *pool) cancelVisits() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, v := range p.visits {
-		v.timer.Stop()
-	}
-}
-
-func (p *pool) ledger(l volume.Location) *ledger {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ledgers[l] == nil {
-		p.ledgers[l] = &ledger{}
-	}
-	return p.ledgers[l]
-}
-
-// stats tells of every location that was ever opened.
-func (p *pool) stats() []Stats {
-	open := map[volume.Location][]*share{}
-	for _, s := range p.shares() {
-		open[s.Location] = append(open[s.Location], s)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var all []Stats
-	for l, ledger := range p.ledgers {
-		stats := ledger.stats(l)
-		for _, s := range open[l] { // all of them see the same trash
-			if n, oldest := s.purger.Waiting(); n > stats.Trash {
-				stats.Trash, stats.OldestTrash = n, oldest
-			}
-		}
-		all = append(all, stats)
-	}
-	return all
 }
