@@ -24,14 +24,14 @@ func (m *Manager) Expire(ctx context.Context, l volume.Location, dir volume.Dir,
 	}
 	defer release()
 	return m.on(ctx, "expire", l, mountOptions, func(s *share) error {
-		r, ok, err := s.readArchive(ctx, path.Base(registry.ArchivePath(dir)))
+		r, ok, err := s.remover.ReadArchive(ctx, volume.Key(string(dir)))
 		if err == nil && !ok {
 			err = fmt.Errorf("%w: %q is no archive", volume.ErrNotFound, dir)
 		}
 		if err != nil {
 			return err
 		}
-		gone, err := s.expire(ctx, r)
+		gone, err := s.remover.Expire(ctx, r)
 		if err == nil && !gone {
 			err = fmt.Errorf("%w: archive %q stays: it may not be the directory that was archived, or belongs to a volume: look at it, and remove it by hand", volume.ErrExists, dir)
 		}

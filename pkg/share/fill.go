@@ -63,7 +63,7 @@ func (c *creation) copyDir(ctx context.Context) error {
 	if err := c.checkSource(); err != nil {
 		return err
 	}
-	if err := c.deletionOf(c.record).disposeHeld(ctx); err != nil {
+	if err := c.remover.DisposeHeld(ctx, c.record); err != nil {
 		return err
 	}
 	t := transfer{share: c.share, kind: registry.OfVolume, key: c.seen.Key, from: c.origin.path, packed: c.origin.tarball.info != nil, wanted: c.wanted, progress: c.progress}
@@ -190,7 +190,7 @@ func (c *creation) confirmPlace(ctx context.Context) error {
 		func() error { gone = c.stillOurs(ctx); return nil },
 	)
 	if err == nil && errors.Is(gone, volume.ErrBusy) {
-		if err := c.retire(ctx, c.record); err != nil {
+		if err := c.remover.Retire(ctx, c.record); err != nil {
 			return err
 		}
 	}
@@ -245,4 +245,21 @@ func (c *creation) copyAgain(ctx context.Context) error {
 		return c.overtaken(err)
 	}
 	return c.copyDir(ctx)
+}
+
+// undoFill takes back what a volume with a source has come to. The record goes first: without the copy that it names
+// it would say that the directory is filled.
+func (c *creation) undoFill(ctx context.Context) error {
+	if c.dropTree {
+		if err := c.remover.Retire(ctx, c.record); err != nil {
+			return err
+		}
+	}
+	if !c.dropRecord {
+		return nil
+	}
+	if err := c.Remove(ctx, registry.RecordPath(c.seen.Key)); err != nil {
+		return err
+	}
+	return c.ClearStaging(ctx, registry.OfVolume, c.seen.Key)
 }

@@ -2,7 +2,6 @@ package share
 
 import (
 	"errors"
-	"strings"
 	"testing"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -20,29 +19,6 @@ func FuzzToken(f *testing.F) {
 		}
 		if _, err := parseToken(location, locations); err != nil && !errors.Is(err, volume.ErrToken) {
 			t.Error(err)
-		}
-	})
-}
-
-func FuzzArchiveName(f *testing.F) {
-	f.Add("a/b", "-x")
-	f.Add(strings.Repeat("é", 127), "-pvc-1")
-	f.Fuzz(func(t *testing.T, dir, suffix string) {
-		d, err := volume.ParseDir(dir)
-		if err != nil || len(suffix) > 210 || strings.ContainsAny(suffix, "/\x00") {
-			return
-		}
-		name := string(archiveName(d, suffix))
-		if !strings.HasPrefix(name, volume.ArchivePrefix) || !strings.HasSuffix(name, suffix) {
-			t.Errorf("archive of %q is %q", d, name)
-		}
-		if strings.Count(name, "/") != strings.Count(string(d), "/") {
-			t.Errorf("archive of %q is %q", d, name)
-		}
-		for _, e := range strings.Split(name, "/") {
-			if e == "" || len(e) > maxElement {
-				t.Errorf("archive of %q has the element %q", d, e)
-			}
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/jobs"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/pool"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/removing"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/trash"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
@@ -90,8 +91,8 @@ func NewManager(c Config) *Manager {
 type share struct {
 	*registry.Share
 	purger  *trash.Purger
+	remover *removing.Remover
 	copying chan struct{} // holds one for each copy that runs
-	locks   *locks
 	ledger  *ledger
 	visit   func(at time.Time) // comes back when an archive is due
 }
@@ -106,10 +107,16 @@ func (m *Manager) open(ctx context.Context, l volume.Location, mountOptions []st
 	}
 	s := &share{
 		Share: &registry.Share{Location: l, FS: fsys, Now: c.Now, Classify: c.Classify, Log: c.Log}, copying: make(chan struct{}, maxCopies),
-		locks: &m.locks, ledger: m.ledgers.of(l), visit: func(at time.Time) { m.visits.schedule(l, at) },
+		ledger: m.ledgers.of(l), visit: func(at time.Time) { m.visits.schedule(l, at) },
 	}
 	s.purger = trash.New(m.pool.Context(), trash.Config{Share: s.Share, Start: m.purge, Delay: c.PurgeDelay, Observe: c.Observe, Tally: &s.ledger.removed})
 	s.Trashed = s.purger.Add
+	s.remover = &removing.Remover{
+		Share: s.Share, Wake: s.purger.Wake, Archived: s.archived,
+		Hold: func(dir volume.Dir) (func(), error) {
+			return m.locks.holdUnused(namesOf(volume.ID{Location: l, Dir: dir})[1:])
+		},
+	}
 	return s, closer, nil
 }
 
@@ -204,7 +211,7 @@ func (m *Manager) Delete(ctx context.Context, id volume.ID, mountOptions []strin
 		return err
 	}
 	defer release()
-	return m.on(ctx, "delete", id.Location, mountOptions, func(s *share) error { return s.delete(ctx, id) })
+	return m.on(ctx, "delete", id.Location, mountOptions, func(s *share) error { return s.remover.Delete(ctx, id) })
 }
 
 // Get finds a volume. [volume.ErrNotFound]: its directory is not there, or is another volume's.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/removing"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/trash"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
@@ -83,6 +84,23 @@ func (l *ledgers) all() map[volume.Location]*ledger {
 	return maps.Clone(l.at)
 }
 
+// sweep removes archives that are due, and counts those that stay.
+func (s *share) sweep(ctx context.Context) (next time.Time, err error) {
+	kept, next, err := s.remover.Sweep(ctx)
+	if kept != nil {
+		s.ledger.keeps(kept)
+	}
+	return next, err
+}
+
+// archived counts an archive, and comes back when it is due.
+func (s *share) archived(a removing.Archive) {
+	s.ledger.archived(a.Archived)
+	if !a.Expires.IsZero() {
+		s.visit(a.Expires)
+	}
+}
+
 // ledger keeps the numbers of a share, which outlive its being open.
 type ledger struct {
 	removed trash.Tally
@@ -102,7 +120,7 @@ func (l *ledger) archived(at time.Time) {
 }
 
 // keeps sets what archives there are.
-func (l *ledger) keeps(all []archiveRecord) {
+func (l *ledger) keeps(all []removing.Archive) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.archives, l.oldest = len(all), time.Time{}

@@ -203,14 +203,14 @@ func (v *surveyor) snapshots(ctx context.Context) error {
 
 func (v *surveyor) archived(ctx context.Context) error {
 	return v.records(ctx, registry.ArchivesDir, func(key string, _ fs.FileInfo) (func(), bool, error) {
-		r, ok, err := v.readArchive(ctx, key+registry.RecordSuffix)
+		r, ok, err := v.remover.ReadArchive(ctx, key)
 		if err != nil || !ok {
 			return func() {}, false, err
 		}
 		info, err := v.Lstat(ctx, string(r.Dir))
 		return func() {
 			v.known[string(r.Dir)] = true
-			v.survey.Archives = append(v.survey.Archives, SurveyedArchive{r.public(), info != nil && r.is(info)})
+			v.survey.Archives = append(v.survey.Archives, SurveyedArchive{archivedOf(r), info != nil && r.Is(info)})
 		}, true, err
 	})
 }

@@ -1,4 +1,4 @@
-package share
+package removing
 
 import (
 	"context"
@@ -14,15 +14,15 @@ import (
 // deletion deletes one volume: first the directory goes where the policy says, then the reservation, then the record,
 // which knows the policy. In that order each crash leaves a state from which the next try knows what is left to do.
 type deletion struct {
-	*share
+	*Remover
 	id     volume.ID
 	seen   registry.State
 	policy volume.Policy
 	held   []string // what earlier tries have moved aside, see moveAside
 }
 
-// delete deletes the volume with handle id. A volume without a record is one of a predecessor's, or deleted already.
-func (s *share) delete(ctx context.Context, id volume.ID) error {
+// Delete deletes the volume with handle id. A volume without a record is one of a predecessor's, or deleted already.
+func (s *Remover) Delete(ctx context.Context, id volume.ID) error {
 	var st registry.State
 	var held []string
 	err := registry.Together(
@@ -36,7 +36,7 @@ func (s *share) delete(ctx context.Context, id volume.ID) error {
 	if err != nil {
 		return err
 	}
-	d := &deletion{share: s, id: id, seen: st, policy: id.Policy, held: held}
+	d := &deletion{Remover: s, id: id, seen: st, policy: id.Policy, held: held}
 	if st.Found == registry.Whole {
 		d.policy = st.Record.Policy
 		if st.Record.Dir != id.Dir {
@@ -159,7 +159,7 @@ func (d *deletion) clear(ctx context.Context) error {
 	case info == nil && d.policy.Archives():
 		return d.finishArchive(ctx)
 	case info == nil:
-		d.purger.Wake() // an earlier try may have moved it to the trash without knowing
+		d.Wake() // an earlier try may have moved it to the trash without knowing
 		return d.disposeHeld(ctx)
 	case !info.IsDir():
 		return fmt.Errorf("%w: %q of volume %q is %s and not a directory: somebody replaced it; move it away",

@@ -1,4 +1,4 @@
-package share
+package removing
 
 import (
 	"context"
@@ -30,7 +30,7 @@ type aside struct {
 }
 
 // heldOf lists what earlier tries for the volume with the given key have moved aside: directories and reservations.
-func (s *share) heldOf(ctx context.Context, key string) ([]string, error) {
+func (s *Remover) heldOf(ctx context.Context, key string) ([]string, error) {
 	infos, err := s.ListStaging(ctx)
 	var held []string
 	for _, info := range infos {
@@ -174,13 +174,19 @@ func (d *deletion) passedOn(owner string) error {
 	return fmt.Errorf("%w: directory %q has just become that of volume %q", volume.ErrBusy, d.id.Dir, owner)
 }
 
-// retire moves the directory of a volume, which its maker gives up, to the trash.
-func (s *share) retire(ctx context.Context, r volume.Record) error {
+// Retire moves the directory of a volume, which its maker gives up, to the trash.
+func (s *Remover) Retire(ctx context.Context, r volume.Record) error {
 	return s.deletionOf(r).trash(ctx)
 }
 
-func (s *share) deletionOf(r volume.Record) *deletion {
-	return &deletion{share: s, id: r.ID(s.Location), seen: registry.State{Key: volume.Key(r.Name)}}
+// DisposeHeld moves to the trash what deletions of an earlier volume of the same name have left aside; if its directory is another volume's by
+// now, back to there: [volume.ErrBusy].
+func (s *Remover) DisposeHeld(ctx context.Context, r volume.Record) error {
+	return s.deletionOf(r).disposeHeld(ctx)
+}
+
+func (s *Remover) deletionOf(r volume.Record) *deletion {
+	return &deletion{Remover: s, id: r.ID(s.Location), seen: registry.State{Key: volume.Key(r.Name)}}
 }
 
 // settleHeld settles what earlier tries have left, of which some are directories, see aside.

@@ -1,4 +1,4 @@
-package share
+package removing
 
 import (
 	"context"
@@ -11,14 +11,16 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
-// sweep moves the archives that are due to the trash, and answers when the next one is; zero: none is known.
-func (s *share) sweep(ctx context.Context) (next time.Time, err error) {
-	all, err := s.archives(ctx)
+// Sweep moves the archives that are due to the trash, and answers those that stay and when the next one is due; zero: none is known.
+// When one of them could not be looked at, or held ([volume.ErrBusy]), it answers for the others beside the error. kept is nil and next
+// zero when they could not be listed.
+func (s *Remover) Sweep(ctx context.Context) (kept []Archive, next time.Time, err error) {
+	all, err := s.Archives(ctx)
 	if err != nil {
-		return time.Time{}, err
+		return nil, time.Time{}, err
 	}
 	var errs []error
-	var kept []archiveRecord
+	kept = []Archive{}
 	for _, r := range all {
 		gone, err := s.review(ctx, r)
 		if err != nil {
@@ -32,21 +34,20 @@ func (s *share) sweep(ctx context.Context) (next time.Time, err error) {
 			next = r.Expires
 		}
 	}
-	s.ledger.keeps(kept)
-	return next, errors.Join(errs...)
+	return kept, next, errors.Join(errs...)
 }
 
 // review does with one archive what is due, and says whether it is none any more.
-func (s *share) review(ctx context.Context, r archiveRecord) (gone bool, err error) {
+func (s *Remover) review(ctx context.Context, r Archive) (gone bool, err error) {
 	now := s.Now()
 	due := !r.Expires.IsZero() && !r.Expires.After(now)
 	if due {
-		release, err := s.locks.holdUnused(namesOf(volume.ID{Location: s.Location, Dir: r.Dir})[1:])
+		release, err := s.Hold(r.Dir)
 		if err != nil {
 			return false, err
 		}
 		defer release()
-		return s.expire(ctx, r)
+		return s.Expire(ctx, r)
 	}
 	if now.Sub(r.Archived) < archiveStale {
 		return false, nil
@@ -58,9 +59,9 @@ func (s *share) review(ctx context.Context, r archiveRecord) (gone bool, err err
 	return true, s.Remove(ctx, registry.ArchivePath(r.Dir))
 }
 
-// expire moves an archive to the trash. It reserves the directory first, in a way of its own, so that no volume takes it
+// Expire moves an archive to the trash. It reserves the directory first, in a way of its own, so that no volume takes it
 // meanwhile and the next sweep goes on with what a crash left. What is not certainly the archive stays.
-func (s *share) expire(ctx context.Context, r archiveRecord) (gone bool, err error) {
+func (s *Remover) Expire(ctx context.Context, r Archive) (gone bool, err error) {
 	owner, err := s.ReserveExpiring(ctx, r.Dir)
 	if err != nil {
 		return false, err
@@ -94,8 +95,8 @@ func (s *share) expire(ctx context.Context, r archiveRecord) (gone bool, err err
 }
 
 // trashArchive moves what is there of an archive, and what an interrupted sweep has moved aside.
-func (s *share) trashArchive(ctx context.Context, r archiveRecord, info fs.FileInfo) error {
-	d := &deletion{share: s, id: volume.ID{Location: s.Location, Dir: r.Dir, UUID: r.Volume}, seen: registry.State{Key: volume.Key(r.Volume), Info: info}}
+func (s *Remover) trashArchive(ctx context.Context, r Archive, info fs.FileInfo) error {
+	d := &deletion{Remover: s, id: volume.ID{Location: s.Location, Dir: r.Dir, UUID: r.Volume}, seen: registry.State{Key: volume.Key(r.Volume), Info: info}}
 	if info == nil {
 		return d.disposeHeld(ctx)
 	}
@@ -103,7 +104,7 @@ func (s *share) trashArchive(ctx context.Context, r archiveRecord, info fs.FileI
 }
 
 // inTheWay says why an archive must stay, if it must. info is nil where there is nothing any more.
-func (s *share) inTheWay(ctx context.Context, r archiveRecord) (why string, info fs.FileInfo, err error) {
+func (s *Remover) inTheWay(ctx context.Context, r Archive) (why string, info fs.FileInfo, err error) {
 	var above, below string
 	err = registry.Together(
 		func() (err error) { info, err = s.Lstat(ctx, string(r.Dir)); return err },
@@ -113,7 +114,7 @@ func (s *share) inTheWay(ctx context.Context, r archiveRecord) (why string, info
 	switch {
 	case err != nil || info == nil:
 		return "", nil, err
-	case r.Inode == 0 || !r.is(info):
+	case r.Inode == 0 || !r.Is(info):
 		return "it is not the directory that was archived, as far as one can tell: move it away or remove it by hand", info, nil
 	case above != "":
 		return fmt.Sprintf("it is inside volume %q", above), info, nil

@@ -1,4 +1,4 @@
-package share
+package removing
 
 import (
 	"context"
@@ -76,21 +76,4 @@ func (d *deletion) stillUnfilled(ctx context.Context) error {
 		err = fmt.Errorf("%w: somebody is just making volume %q", volume.ErrBusy, d.id.Name())
 	}
 	return err
-}
-
-// undoFill takes back what a volume with a source has come to. The record goes first: without the copy that it names
-// it would say that the directory is filled.
-func (c *creation) undoFill(ctx context.Context) error {
-	if c.dropTree {
-		if err := c.retire(ctx, c.record); err != nil {
-			return err
-		}
-	}
-	if !c.dropRecord {
-		return nil
-	}
-	if err := c.Remove(ctx, registry.RecordPath(c.seen.Key)); err != nil {
-		return err
-	}
-	return c.ClearStaging(ctx, registry.OfVolume, c.seen.Key)
 }

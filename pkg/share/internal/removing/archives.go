@@ -1,4 +1,4 @@
-package share
+package removing
 
 import (
 	"context"
@@ -16,17 +16,9 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
-// Archived is the directory of a deleted volume that was kept by its policy.
-type Archived struct {
-	Dir      volume.Dir // where it is now
-	Volume   string     // the name of the volume
-	Archived time.Time
-	Expires  time.Time // when it is removed; zero: never
-}
-
-// archiveRecord is the file archives/KEY.json, KEY being [volume.Key] of the archive's directory. It is written after
+// Archive is what is known of an archive: the file archives/KEY.json, KEY being [volume.Key] of the archive's directory. It is written after
 // the directory was moved there, while the deletion holds the name, and goes after the directory.
-type archiveRecord struct {
+type Archive struct {
 	Version  int        `json:"version"`
 	Dir      volume.Dir `json:"directory"`
 	Inode    uint64     `json:"inode"` // of the directory, 0 where the server tells none: then it never expires
@@ -34,6 +26,9 @@ type archiveRecord struct {
 	Archived time.Time  `json:"archived"`
 	Expires  time.Time  `json:"expires,omitzero"`
 }
+
+// readers bounds how many records are read at once.
+const readers = 16
 
 const archiveVersion = 1
 
@@ -56,7 +51,7 @@ func inode(info fs.FileInfo) uint64 {
 // of an archive that somebody took away, or an earlier try's.
 func (d *deletion) recordArchive(ctx context.Context, target volume.Dir, info fs.FileInfo) error {
 	now := d.Now().UTC().Truncate(time.Second)
-	r := archiveRecord{Version: archiveVersion, Dir: target, Inode: inode(info), Volume: d.id.Name(), Archived: now}
+	r := Archive{Version: archiveVersion, Dir: target, Inode: inode(info), Volume: d.id.Name(), Archived: now}
 	if retention := d.seen.Record.ArchiveRetention; retention > 0 {
 		r.Expires = now.Add(retention)
 	}
@@ -80,16 +75,13 @@ func (d *deletion) recordArchive(ctx context.Context, target volume.Dir, info fs
 	if err != nil {
 		return fmt.Errorf("recording archive %q: %w", target, err)
 	}
-	d.ledger.archived(r.Archived)
-	if !r.Expires.IsZero() {
-		d.visit(r.Expires)
-	}
+	d.Archived(r)
 	return nil
 }
 
-// readArchive reads one record; false for what is none.
-func (s *share) readArchive(ctx context.Context, file string) (r archiveRecord, ok bool, err error) {
-	data, err := s.FS.ReadFile(ctx, registry.ArchivesDir+"/"+file, registry.MaxRecord)
+// ReadArchive reads the record of the archive in the directory that has the given key; false where there is none.
+func (s *Remover) ReadArchive(ctx context.Context, key string) (r Archive, ok bool, err error) {
+	data, err := s.FS.ReadFile(ctx, registry.ArchivesDir+"/"+key+registry.RecordSuffix, registry.MaxRecord)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(failure.Kind(err, s.Classify), volume.ErrInvalid) {
 		return r, false, nil
 	}
@@ -97,10 +89,10 @@ func (s *share) readArchive(ctx context.Context, file string) (r archiveRecord, 
 		return r, false, fmt.Errorf("reading the record of an archive: %w", err)
 	}
 	r, ok = parseArchive(data)
-	return r, ok && path.Base(registry.ArchivePath(r.Dir)) == file, nil
+	return r, ok && volume.Key(string(r.Dir)) == key, nil
 }
 
-func parseArchive(data []byte) (r archiveRecord, ok bool) {
+func parseArchive(data []byte) (r Archive, ok bool) {
 	if json.Unmarshal(data, &r) != nil || r.Version != archiveVersion || r.Archived.IsZero() {
 		return r, false
 	}
@@ -113,19 +105,23 @@ func isArchiveName(dir volume.Dir) bool {
 	return strings.HasPrefix(string(dir), volume.ArchivePrefix) || strings.HasPrefix(path.Base(string(dir)), volume.ArchivePrefix)
 }
 
-// archives reads all records, by their files' names.
-func (s *share) archives(ctx context.Context) ([]archiveRecord, error) {
+// Archives reads all records, by their files' names.
+func (s *Remover) Archives(ctx context.Context) ([]Archive, error) {
 	infos, err := s.FS.ReadDir(ctx, registry.ArchivesDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing the archives: %w", err)
 	}
-	var all []archiveRecord
+	var all []Archive
 	for files := range slices.Chunk(infos, readers) {
-		records := make([]archiveRecord, len(files))
+		records := make([]Archive, len(files))
 		whole := make([]bool, len(files))
 		var calls []func() error
 		for i, info := range files {
-			calls = append(calls, func() (err error) { records[i], whole[i], err = s.readArchive(ctx, info.Name()); return err })
+			key, is := strings.CutSuffix(info.Name(), registry.RecordSuffix)
+			if !is {
+				continue
+			}
+			calls = append(calls, func() (err error) { records[i], whole[i], err = s.ReadArchive(ctx, key); return err })
 		}
 		if err := registry.Together(calls...); err != nil {
 			return nil, err
@@ -139,34 +135,7 @@ func (s *share) archives(ctx context.Context) ([]archiveRecord, error) {
 	return all, nil
 }
 
-// Archives lists the archived volumes on the share at l that are there.
-func (m *Manager) Archives(ctx context.Context, l volume.Location) ([]Archived, error) {
-	var list []Archived
-	err := m.on(ctx, "archives", l, nil, func(s *share) error {
-		all, err := s.archives(ctx)
-		for _, r := range all {
-			var info fs.FileInfo
-			if info, err = s.Lstat(ctx, string(r.Dir)); err != nil {
-				break
-			}
-			if info != nil && r.is(info) {
-				list = append(list, r.public())
-			}
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(list, func(a, b Archived) int { return strings.Compare(string(a.Dir), string(b.Dir)) })
-	return list, nil
-}
-
-func (r archiveRecord) public() Archived {
-	return Archived{Dir: r.Dir, Volume: r.Volume, Archived: r.Archived, Expires: r.Expires}
-}
-
-// is says whether info describes the directory that was archived, as far as one can tell.
-func (r archiveRecord) is(info fs.FileInfo) bool {
+// Is says whether info describes the directory that was archived, as far as one can tell.
+func (r Archive) Is(info fs.FileInfo) bool {
 	return info.IsDir() && (r.Inode == 0 || inode(info) == r.Inode)
 }
