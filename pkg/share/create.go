@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/copying"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -19,10 +20,10 @@ type creation struct {
 	seen    registry.State
 	record  volume.Record
 
-	space     volume.Space // where the class wants it checked
-	progress  progress     // of copying a source
-	origin    origin       // what the volume is filled from
-	originErr error        // why there is no such source
+	space     volume.Space     // where the class wants it checked
+	progress  copying.Progress // of copying a source
+	origin    copying.Origin   // what the volume is filled from
+	originErr error            // why there is no such source
 
 	dropRecord, dropLink bool
 	dropDir              bool         // this call made it
@@ -34,7 +35,7 @@ type creation struct {
 
 // create makes the volume that r asks for, or finds it made; id is r's, now the time for its record. p is told of the copying of a
 // source, if there is one.
-func (s *share) create(ctx context.Context, r volume.Request, id volume.ID, now time.Time, p progress) (volume.Record, error) {
+func (s *share) create(ctx context.Context, r volume.Request, id volume.ID, now time.Time, p copying.Progress) (volume.Record, error) {
 	r.Class = r.Class.With(r.Changes)
 	r.Class.Adopt = r.Class.Adopt && r.Source == nil // which would mix what is there with what is copied
 	c := &creation{share: s, request: r, progress: p}
@@ -50,7 +51,7 @@ func (s *share) create(ctx context.Context, r volume.Request, id volume.ID, now 
 func newRecord(r volume.Request, id volume.ID, now time.Time) volume.Record {
 	rec := volume.Record{
 		Version: volume.RecordVersion, Name: id.Name(), Dir: id.Dir, CapacityBytes: r.RequiredBytes,
-		Policy: id.Policy, Created: now.UTC().Truncate(time.Second), Source: handle(r.Source), ArchiveRetention: r.Class.ArchiveRetention,
+		Policy: id.Policy, Created: now.UTC().Truncate(time.Second), Source: r.Source.Handle(), ArchiveRetention: r.Class.ArchiveRetention,
 	}
 	if claim := r.Class.Claim; claim.Name != "" {
 		rec.Claim = claim.Namespace + "/" + claim.Name
@@ -141,7 +142,7 @@ func (c *creation) lookAtSource(ctx context.Context) error {
 	if c.request.Source == nil {
 		return nil
 	}
-	c.origin, c.originErr = c.share.origin(ctx, *c.request.Source)
+	c.origin, c.originErr = c.copier.Origin(ctx, *c.request.Source)
 	if c.originErr != nil && !failure.Definite(c.originErr, c.Classify) {
 		return c.originErr
 	}
@@ -161,10 +162,10 @@ func (c *creation) lookAtSpace(ctx context.Context) (err error) {
 func (c *creation) fits() error {
 	if c.request.Source != nil {
 		if c.record.CapacityBytes == 0 {
-			c.record.CapacityBytes = c.origin.bytes
+			c.record.CapacityBytes = c.origin.Bytes
 		}
-		if limit := c.request.LimitBytes; limit > 0 && c.originErr == nil && c.origin.bytes > limit {
-			return fmt.Errorf("%w: at most %d bytes are asked for, the source of volume %q has %d", volume.ErrRange, limit, c.record.Name, c.origin.bytes)
+		if limit := c.request.LimitBytes; limit > 0 && c.originErr == nil && c.origin.Bytes > limit {
+			return fmt.Errorf("%w: at most %d bytes are asked for, the source of volume %q has %d", volume.ErrRange, limit, c.record.Name, c.origin.Bytes)
 		}
 		if err := c.checkSource(); err != nil {
 			return err
@@ -188,7 +189,7 @@ func (c *creation) compatible() error {
 		return fmt.Errorf("%w: volume %q has %d bytes, asked for are at least %d and at most %d (0: any)",
 			volume.ErrExists, c.record.Name, has, r.RequiredBytes, r.LimitBytes)
 	}
-	if source := handle(r.Source); source != c.seen.Record.Source {
+	if source := r.Source.Handle(); source != c.seen.Record.Source {
 		return fmt.Errorf("%w: volume %q is filled from %q, asked for is %q (empty: not filled)", volume.ErrExists, c.record.Name, c.seen.Record.Source, source)
 	}
 	return nil

@@ -20,7 +20,7 @@ func (m *Manager) fill(ctx context.Context, r volume.Request, id volume.ID) (vol
 			volume.ErrInvalid, from, id.Location)
 	}
 	key := copyKey{id.Location, registry.OfVolume, id.Name()}
-	request := fmt.Sprint(r.RequiredBytes, r.LimitBytes, handle(r.Source), id)
+	request := fmt.Sprint(r.RequiredBytes, r.LimitBytes, r.Source.Handle(), id)
 	made, err := m.copies.Join(ctx, key, request, op, func(ctx context.Context, p *jobs.Progress) (copied, error) {
 		return m.filled(ctx, op, r, id, p)
 	})
@@ -54,7 +54,7 @@ func (m *Manager) filled(ctx context.Context, op string, r volume.Request, id vo
 	if err != nil {
 		return copied{}, err
 	}
-	return copied{volume: volumeOf(rec, id.Location)}, nil
+	return copied{volume: rec.Volume(id.Location)}, nil
 }
 
 // copyDir makes the volume's directory of its source: a copy in staging, its name in the record, the move into place. A
@@ -66,8 +66,7 @@ func (c *creation) copyDir(ctx context.Context) error {
 	if err := c.remover.DisposeHeld(ctx, c.record); err != nil {
 		return err
 	}
-	t := transfer{share: c.share, kind: registry.OfVolume, key: c.seen.Key, from: c.origin.path, packed: c.origin.tarball.info != nil, wanted: c.wanted, progress: c.progress}
-	staged, err := t.run(ctx)
+	staged, err := c.copier.Copy(ctx, c.seen.Key, c.origin, c.wanted, c.progress)
 	if err != nil {
 		return err
 	}
@@ -77,7 +76,7 @@ func (c *creation) copyDir(ctx context.Context) error {
 		mode = nil // the source's, as is the owner
 	}
 	if err := c.changeDir(ctx, registry.StagingDir+"/"+staged, mode, class.UID, class.GID); err != nil {
-		t.abandon(ctx, staged)
+		c.copier.Abandon(ctx, c.seen.Key, staged)
 		return c.overtaken(err)
 	}
 	r := c.record
@@ -102,8 +101,8 @@ func (c *creation) checkSource() error {
 	if c.originErr != nil {
 		return c.originErr
 	}
-	if has := c.record.CapacityBytes; has < c.origin.bytes {
-		return fmt.Errorf("%w: %d bytes are asked for, the source of volume %q has %d", volume.ErrRange, has, c.record.Name, c.origin.bytes)
+	if has := c.record.CapacityBytes; has < c.origin.Bytes {
+		return fmt.Errorf("%w: %d bytes are asked for, the source of volume %q has %d", volume.ErrRange, has, c.record.Name, c.origin.Bytes)
 	}
 	return nil
 }
@@ -112,7 +111,7 @@ func (c *creation) checkSource() error {
 func (c *creation) wanted(ctx context.Context) error {
 	var info fs.FileInfo
 	err := registry.Together(
-		func() error { return c.unchanged(ctx, *c.request.Source, c.origin) },
+		func() error { return c.copier.Unchanged(ctx, *c.request.Source, c.origin) },
 		func() error { return c.stillOurs(ctx) },
 		func() (err error) { info, err = c.Lstat(ctx, string(c.record.Dir)); return err },
 	)

@@ -66,7 +66,7 @@ func (s *share) listed(ctx context.Context, key string) (v volume.Volume, ok boo
 			return volume.Volume{}, false, err
 		}
 	}
-	return volumeOf(r, s.Location), true, nil
+	return r.Volume(s.Location), true, nil
 }
 
 // ListSnapshots answers up to max snapshots (0: all) of those that f chooses, as [Manager.List] does volumes. Snapshots of
@@ -81,9 +81,9 @@ func (m *Manager) ListSnapshots(ctx context.Context, f volume.SnapshotFilter, to
 		locations = []volume.Location{f.Source.Location}
 	}
 	page := page[volume.Snapshot]{dir: registry.SnapshotsDir, max: max, read: func(s *share, ctx context.Context, key string) (volume.Snapshot, bool, error) {
-		st, err := s.lookAtSnapshotBy(ctx, key)
-		snapshot := snapshotOf(st.record, s.Location)
-		return snapshot, err == nil && st.complete() && chosen(f, snapshot), err
+		st, err := s.copier.LookAtSnapshot(ctx, key)
+		snapshot := st.Record.Snapshot(s.Location)
+		return snapshot, err == nil && st.Complete() && chosen(f, snapshot), err
 	}}
 	if err := m.list(ctx, "listsnapshots", locations, f.MountOptions, token, &page); err != nil {
 		return nil, "", err
@@ -104,19 +104,9 @@ func chosen(f volume.SnapshotFilter, s volume.Snapshot) bool {
 
 func (m *Manager) findSnapshot(ctx context.Context, f volume.SnapshotFilter) (found []volume.Snapshot, err error) {
 	err = m.on(ctx, "listsnapshots", f.ID.Location, f.MountOptions, func(s *share) error {
-		st, err := s.lookAtSnapshot(ctx, f.ID.Name)
-		if err != nil {
-			return err
-		}
-		if st.complete() && st.record.ID(s.Location) == *f.ID {
-			if snapshot := snapshotOf(st.record, s.Location); chosen(f, snapshot) {
-				found = append(found, snapshot)
-			}
-			return nil
-		}
-		old, err := s.findTarball(ctx, *f.ID)
-		if err == nil && old.info != nil && f.Source == nil {
-			found = append(found, volume.Snapshot{ID: *f.ID, Created: old.info.ModTime()})
+		snapshot, ok, err := s.copier.FindSnapshot(ctx, *f.ID)
+		if err == nil && ok && chosen(f, snapshot) {
+			found = append(found, snapshot)
 		}
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/internal/copying"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/jobs"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/pool"
@@ -92,7 +93,7 @@ type share struct {
 	*registry.Share
 	purger  *trash.Purger
 	remover *removing.Remover
-	copying chan struct{} // holds one for each copy that runs
+	copier  *copying.Copier
 	ledger  *ledger
 	visit   func(at time.Time) // comes back when an archive is due
 }
@@ -106,11 +107,12 @@ func (m *Manager) open(ctx context.Context, l volume.Location, mountOptions []st
 		return nil, nil, err
 	}
 	s := &share{
-		Share: &registry.Share{Location: l, FS: fsys, Now: c.Now, Classify: c.Classify, Log: c.Log}, copying: make(chan struct{}, maxCopies),
+		Share:  &registry.Share{Location: l, FS: fsys, Now: c.Now, Classify: c.Classify, Log: c.Log},
 		ledger: m.ledgers.of(l), visit: func(at time.Time) { m.visits.schedule(l, at) },
 	}
 	s.purger = trash.New(m.pool.Context(), trash.Config{Share: s.Share, Start: m.purge, Delay: c.PurgeDelay, Observe: c.Observe, Tally: &s.ledger.removed})
 	s.Trashed = s.purger.Add
+	s.copier = copying.New(s.Share)
 	s.remover = &removing.Remover{
 		Share: s.Share, Wake: s.purger.Wake, Archived: s.archived,
 		Hold: func(dir volume.Dir) (func(), error) {
@@ -195,11 +197,7 @@ func (m *Manager) Create(ctx context.Context, r volume.Request) (volume.Volume, 
 	if err != nil {
 		return volume.Volume{}, err
 	}
-	return volumeOf(rec, id.Location), nil
-}
-
-func volumeOf(r volume.Record, l volume.Location) volume.Volume {
-	return volume.Volume{ID: r.ID(l), CapacityBytes: r.CapacityBytes, Created: r.Created}
+	return rec.Volume(id.Location), nil
 }
 
 // Delete does with the volume's directory what the policy says that it was made with; the handle's policy counts where

@@ -191,12 +191,12 @@ func (v *surveyor) reservations(ctx context.Context) error {
 
 func (v *surveyor) snapshots(ctx context.Context) error {
 	return v.records(ctx, registry.SnapshotsDir, func(key string, _ fs.FileInfo) (func(), bool, error) {
-		st, err := v.lookAtSnapshotBy(ctx, key)
-		if err != nil || st.found != registry.Whole {
-			return func() {}, st.found == registry.NoRecord, err
+		st, err := v.copier.LookAtSnapshot(ctx, key)
+		if err != nil || st.Found != registry.Whole {
+			return func() {}, st.Found == registry.NoRecord, err
 		}
 		return func() {
-			v.survey.Snapshots = append(v.survey.Snapshots, SurveyedSnapshot{Record: st.record, Whole: st.complete()})
+			v.survey.Snapshots = append(v.survey.Snapshots, SurveyedSnapshot{Record: st.Record, Whole: st.Complete()})
 		}, true, nil
 	})
 }

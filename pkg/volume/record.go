@@ -106,3 +106,8 @@ func (r Record) ID(l Location) ID {
 	}
 	return id
 }
+
+// Volume is the volume that r records on the share at l.
+func (r Record) Volume(l Location) Volume {
+	return Volume{ID: r.ID(l), CapacityBytes: r.CapacityBytes, Created: r.Created}
+}

@@ -66,6 +66,17 @@ type Source struct {
 	Snapshot *SnapshotID
 }
 
+// Handle is that of the volume or the snapshot, "" for none: what a record says of it.
+func (s *Source) Handle() string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Snapshot != nil:
+		return s.Snapshot.String()
+	}
+	return s.Volume.String()
+}
+
 // SnapshotRequest asks for a snapshot.
 type SnapshotRequest struct {
 	Name         string // as the orchestrator gave it; see [CleanName]

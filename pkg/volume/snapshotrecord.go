@@ -77,3 +77,8 @@ func (id ID) sourceName() string {
 func (r SnapshotRequest) ID() SnapshotID {
 	return SnapshotID{Location: r.Source.Location, Name: CleanName(r.Name), Source: r.Source.sourceName()}
 }
+
+// Snapshot is the snapshot that r records on the share at l.
+func (r SnapshotRecord) Snapshot(l Location) Snapshot {
+	return Snapshot{ID: r.ID(l), Source: r.Source, SizeBytes: r.SizeBytes, Created: r.Created}
+}

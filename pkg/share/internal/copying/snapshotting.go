@@ -1,4 +1,4 @@
-package share
+package copying
 
 import (
 	"context"
@@ -9,58 +9,26 @@ import (
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
-	"github.com/nfs-csi/nfs-csi/pkg/share/internal/jobs"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
-// CreateSnapshot copies a volume, or finds the copy that an earlier call made. The copying goes on beside calls: one that
-// ends before it answers [volume.ErrBusy], and the next one joins. [volume.ErrNotFound]: there is no such volume.
-// [volume.ErrExists]: a snapshot of the name is of another volume.
-func (m *Manager) CreateSnapshot(ctx context.Context, r volume.SnapshotRequest) (volume.Snapshot, error) {
-	id := r.ID()
-	key := copyKey{id.Location, registry.OfSnapshot, id.Name}
-	made, err := m.copies.Join(ctx, key, r.Source.String(), "snapshot", func(ctx context.Context, p *jobs.Progress) (copied, error) {
-		return m.snapshot(ctx, r, id, p)
-	})
-	return made.snapshot, err
-}
-
-func (m *Manager) snapshot(ctx context.Context, r volume.SnapshotRequest, id volume.SnapshotID, p *jobs.Progress) (copied, error) {
-	release, err := m.locks.hold(namesOfSnapshot(id))
-	if err != nil {
-		return copied{}, err
-	}
-	defer release()
-	released, err := m.locks.use(namesOf(r.Source))
-	if err != nil {
-		return copied{}, err
-	}
-	defer released()
-	var rec volume.SnapshotRecord
-	err = m.on(ctx, "snapshot", id.Location, r.MountOptions, func(s *share) (err error) {
-		rec, err = s.snapshot(ctx, r, m.config.Now(), p)
-		return err
-	})
-	if err != nil {
-		return copied{}, err
-	}
-	return copied{snapshot: snapshotOf(rec, id.Location)}, nil
-}
-
 // snapshotting makes one snapshot: record, copy in staging, and the move into place.
 type snapshotting struct {
-	*share
+	*Copier
 	request  volume.SnapshotRequest
-	progress progress
-	seen     snapshotState
+	progress Progress
+	seen     SnapshotState
 	source   registry.State
 	record   volume.SnapshotRecord
 	drop     bool // the record, if this fails for good
 }
 
-func (s *share) snapshot(ctx context.Context, r volume.SnapshotRequest, now time.Time, p progress) (volume.SnapshotRecord, error) {
-	c := &snapshotting{share: s, request: r, progress: p}
+// Snapshot copies a volume, or finds the copy that an earlier call made. [volume.ErrNotFound]: there is no such volume. [volume.ErrExists]: a
+// snapshot of the name is of another volume.
+func (s *Copier) Snapshot(ctx context.Context, r volume.SnapshotRequest, p Progress) (volume.Snapshot, error) {
+	now := s.Now()
+	c := &snapshotting{Copier: s, request: r, progress: p}
 	for range registry.Attempts {
 		c.record = volume.SnapshotRecord{Version: volume.RecordVersion, Name: r.ID().Name, Source: r.Source.String(), Created: now.UTC().Truncate(time.Second)}
 		c.drop = false
@@ -69,10 +37,10 @@ func (s *share) snapshot(ctx context.Context, r volume.SnapshotRequest, now time
 			err = c.undo(ctx, err)
 		}
 		if !errors.Is(err, registry.ErrChanged) {
-			return c.record, err
+			return c.record.Snapshot(s.Location), err
 		}
 	}
-	return volume.SnapshotRecord{}, fmt.Errorf("%w: somebody else keeps changing snapshot %q", volume.ErrBusy, c.record.Name)
+	return volume.Snapshot{}, fmt.Errorf("%w: somebody else keeps changing snapshot %q", volume.ErrBusy, c.record.Name)
 }
 
 func (c *snapshotting) try(ctx context.Context) error {
@@ -89,19 +57,19 @@ func (c *snapshotting) try(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.seen.found == registry.Whole {
-		if c.seen.record.Source != c.record.Source {
-			return fmt.Errorf("%w: snapshot %q is of volume %q, not of %q", volume.ErrExists, c.record.Name, c.seen.record.Source, c.record.Source)
+	if c.seen.Found == registry.Whole {
+		if c.seen.Record.Source != c.record.Source {
+			return fmt.Errorf("%w: snapshot %q is of volume %q, not of %q", volume.ErrExists, c.record.Name, c.seen.Record.Source, c.record.Source)
 		}
-		c.record = c.seen.record
-		if c.seen.complete() {
+		c.record = c.seen.Record
+		if c.seen.Complete() {
 			return nil
 		}
 	}
 	if c.seen.tree != nil {
 		return c.alone(ctx)
 	}
-	c.drop = c.seen.found != registry.NoRecord
+	c.drop = c.seen.Found != registry.NoRecord
 	if err := c.copyable(ctx, c.source, c.request.Source); err != nil {
 		return err
 	}
@@ -114,11 +82,11 @@ func (c *snapshotting) try(ctx context.Context) error {
 // alone refuses a tree that has no record. One that another process makes has had its record for longer, so a second look
 // sees it.
 func (c *snapshotting) alone(ctx context.Context) error {
-	again, err := c.lookAtSnapshotBy(ctx, c.seen.key)
+	again, err := c.LookAtSnapshot(ctx, c.seen.key)
 	switch {
 	case err != nil:
 		return err
-	case again.found != c.seen.found || again.tree == nil:
+	case again.Found != c.seen.Found || again.tree == nil:
 		return registry.ErrChanged
 	}
 	return fmt.Errorf("%w: %q is on the share without a record of a snapshot %q: somebody put it there, or took the record away; remove it",
@@ -127,10 +95,10 @@ func (c *snapshotting) alone(ctx context.Context) error {
 
 // write makes the record, which says that the name is taken, by whom and since when.
 func (c *snapshotting) write(ctx context.Context) error {
-	if c.seen.found == registry.Whole {
+	if c.seen.Found == registry.Whole {
 		return nil
 	}
-	if c.seen.found == registry.Torn {
+	if c.seen.Found == registry.Torn {
 		if err := c.Remove(ctx, registry.SnapshotPath(c.seen.key)+registry.RecordSuffix); err != nil {
 			return err
 		}
@@ -155,7 +123,7 @@ func (c *snapshotting) write(ctx context.Context) error {
 }
 
 func (c *snapshotting) copy(ctx context.Context) error {
-	t := transfer{share: c.share, kind: registry.OfSnapshot, key: c.seen.key, from: string(c.request.Source.Dir), wanted: c.wanted, progress: c.progress}
+	t := transfer{Copier: c.Copier, kind: registry.OfSnapshot, key: c.seen.key, from: string(c.request.Source.Dir), wanted: c.wanted, progress: c.progress}
 	staged, err := t.run(ctx)
 	if err != nil {
 		return err

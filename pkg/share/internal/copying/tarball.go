@@ -1,4 +1,4 @@
-package share
+package copying
 
 import (
 	"context"
@@ -30,8 +30,24 @@ func sameTarball(a, b tarball) bool {
 	return a.path == b.path && a.info.Size() == b.info.Size() && a.info.ModTime().Equal(b.info.ModTime())
 }
 
+// FindSnapshot looks for the snapshot with handle id, or one of csi-driver-nfs.
+func (s *Copier) FindSnapshot(ctx context.Context, id volume.SnapshotID) (found volume.Snapshot, ok bool, err error) {
+	st, err := s.lookAtSnapshot(ctx, id.Name)
+	if err != nil {
+		return volume.Snapshot{}, false, err
+	}
+	if st.Complete() && st.Record.ID(s.Location) == id {
+		return st.Record.Snapshot(s.Location), true, nil
+	}
+	old, err := s.findTarball(ctx, id)
+	if err != nil || old.info == nil {
+		return volume.Snapshot{}, false, err
+	}
+	return volume.Snapshot{ID: id, Created: old.info.ModTime()}, true, nil
+}
+
 // findTarball looks for a snapshot of csi-driver-nfs. A directory of that name that belongs to a volume is none.
-func (s *share) findTarball(ctx context.Context, id volume.SnapshotID) (tarball, error) {
+func (s *Copier) findTarball(ctx context.Context, id volume.SnapshotID) (tarball, error) {
 	owner, err := s.ReservedFor(ctx, volume.Dir(id.Name))
 	if err != nil || owner != "" {
 		return tarball{}, err
@@ -73,7 +89,7 @@ func pick(infos []fs.FileInfo, element string, last bool) fs.FileInfo {
 }
 
 // deleteTarball moves the directory of a snapshot of csi-driver-nfs into the trash, if it holds that and nothing else.
-func (s *share) deleteTarball(ctx context.Context, id volume.SnapshotID) error {
+func (s *Copier) deleteTarball(ctx context.Context, id volume.SnapshotID) error {
 	found, err := s.findTarball(ctx, id)
 	if err != nil || found.info == nil {
 		return err

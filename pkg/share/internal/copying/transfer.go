@@ -1,4 +1,4 @@
-package share
+package copying
 
 import (
 	"context"
@@ -17,8 +17,8 @@ const (
 	stallAfter = 15 * time.Minute // without any progress a copy is given up, for a retry to begin anew
 )
 
-// progress is told how far a copy has come.
-type progress interface {
+// Progress is told how far a copy has come.
+type Progress interface {
 	Now(doing string) // in words
 	Copied(files, bytes int64)
 	Total(files, bytes int64)
@@ -26,7 +26,7 @@ type progress interface {
 
 // transfer copies one tree into staging, for a volume or a snapshot that has its record already.
 type transfer struct {
-	*share
+	*Copier
 	kind registry.Kind
 	key  string
 	from string // on the share
@@ -35,7 +35,7 @@ type transfer struct {
 	// wanted says why the copy is of no use any more: its source or its record has gone. A copy from which things are
 	// removed meanwhile is made without them, so that only this tells a whole one from one of a source that was deleted.
 	wanted   func(ctx context.Context) error
-	progress progress
+	progress Progress
 }
 
 // run answers the name in staging of a copy that is whole and verified. After an error there is none, or it is left to
@@ -46,8 +46,8 @@ func (t *transfer) run(ctx context.Context) (staged string, err error) {
 	}
 	t.progress.Now("waiting for other copies on this share")
 	select {
-	case t.copying <- struct{}{}:
-		defer func() { <-t.copying }()
+	case t.running <- struct{}{}:
+		defer func() { <-t.running }()
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
@@ -112,12 +112,14 @@ func (t *transfer) explain(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", volume.ErrUnavailable, err)
 }
 
-// abandon takes away a copy that failed, if it can: else the next try does.
-func (t *transfer) abandon(ctx context.Context, staged string) {
+func (t *transfer) abandon(ctx context.Context, staged string) { t.Abandon(ctx, t.key, staged) }
+
+// Abandon takes away a copy that is in staging for what has the given key, if it can: else the next try does. It goes on when the caller has gone.
+func (c *Copier) Abandon(ctx context.Context, key, staged string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), registry.UndoTimeout)
 	defer cancel()
-	if _, err := t.Discard(ctx, registry.StagingDir+"/"+staged, t.key); err != nil {
-		t.Log.Debug("leaving a copy that failed to the next try", "location", t.Location.String(), "staged", staged, "err", err)
+	if _, err := c.Discard(ctx, registry.StagingDir+"/"+staged, key); err != nil {
+		c.Log.Debug("leaving a copy that failed to the next try", "location", c.Location.String(), "staged", staged, "err", err)
 	}
 }
 

@@ -1,4 +1,4 @@
-package share
+package copying
 
 import (
 	"context"
@@ -8,44 +8,45 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
-// origin is the source of a volume as it was when the volume was begun.
-type origin struct {
-	path     string // of its tree, on the share
-	bytes    int64  // what the volume must at least hold
+// Origin is the source of a volume as it was when the volume was begun.
+type Origin struct {
+	Bytes    int64 // what the volume must at least hold
 	volume   registry.State
-	snapshot snapshotState
+	snapshot SnapshotState
 	tarball  tarball
+	path     string // of its tree or tarball, on the share
 }
 
-// origin looks at the source of a volume.
-func (s *share) origin(ctx context.Context, source volume.Source) (o origin, err error) {
+// Origin looks at the source of a volume. [volume.ErrNotFound]: there is no such source. [volume.ErrInvalid]: it is a volume without a record
+// that other volumes are in, or above.
+func (s *Copier) Origin(ctx context.Context, source volume.Source) (o Origin, err error) {
 	if id := source.Volume; id != nil {
 		if o.volume, err = s.Look(ctx, id.Name(), id.Dir); err != nil {
 			return o, err
 		}
-		o.path, o.bytes = string(id.Dir), o.volume.Record.CapacityBytes
+		o.path, o.Bytes = string(id.Dir), o.volume.Record.CapacityBytes
 		return o, s.copyable(ctx, o.volume, *id)
 	}
 	id := source.Snapshot
 	if o.snapshot, err = s.lookAtSnapshot(ctx, id.Name); err != nil {
 		return o, err
 	}
-	if o.snapshot.found == registry.NoRecord && o.snapshot.tree == nil {
+	if o.snapshot.Found == registry.NoRecord && o.snapshot.tree == nil {
 		if o.tarball, err = s.findTarball(ctx, *id); err != nil || o.tarball.info != nil {
 			o.path = o.tarball.path
 			return o, err
 		}
 	}
-	if !o.snapshot.complete() || o.snapshot.record.ID(s.Location) != *id {
+	if !o.snapshot.Complete() || o.snapshot.Record.ID(s.Location) != *id {
 		return o, fmt.Errorf("%w: there is no snapshot %q of volume %q", volume.ErrNotFound, id.Name, id.Source)
 	}
-	o.path, o.bytes = registry.SnapshotPath(o.snapshot.key), o.snapshot.record.SizeBytes
+	o.path, o.Bytes = registry.SnapshotPath(o.snapshot.key), o.snapshot.Record.SizeBytes
 	return o, nil
 }
 
 // copyable says why there is no volume with handle id that may be copied. One that no record confirms must not have other
 // volumes in it, nor be inside one: a copy would hand on what is theirs.
-func (s *share) copyable(ctx context.Context, st registry.State, id volume.ID) error {
+func (s *Copier) copyable(ctx context.Context, st registry.State, id volume.ID) error {
 	if err := st.Holds(id); err != nil || st.Found == registry.Whole {
 		return err
 	}
@@ -63,28 +64,17 @@ func (s *share) copyable(ctx context.Context, st registry.State, id volume.ID) e
 	return err
 }
 
-// unchanged says why the source is no more what it was.
-func (s *share) unchanged(ctx context.Context, source volume.Source, was origin) error {
-	is, err := s.origin(ctx, source)
+// Unchanged says why the source is no more what it was, nil where it is.
+func (s *Copier) Unchanged(ctx context.Context, source volume.Source, was Origin) error {
+	is, err := s.Origin(ctx, source)
 	if err != nil {
 		return err
 	}
 	if source.Volume != nil {
 		return is.volume.StillHolds(was.volume, *source.Volume)
 	}
-	if !sameSnapshot(is.snapshot.record, was.snapshot.record) || !sameTarball(is.tarball, was.tarball) {
+	if !sameSnapshot(is.snapshot.Record, was.snapshot.Record) || !sameTarball(is.tarball, was.tarball) {
 		return fmt.Errorf("%w: snapshot %q was deleted while it was copied", volume.ErrNotFound, source.Snapshot.Name)
 	}
 	return nil
-}
-
-// handle is what a record says of a source.
-func handle(s *volume.Source) string {
-	switch {
-	case s == nil:
-		return ""
-	case s.Snapshot != nil:
-		return s.Snapshot.String()
-	}
-	return s.Volume.String()
 }
