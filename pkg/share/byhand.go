@@ -59,7 +59,7 @@ func (m *Manager) DropReservation(ctx context.Context, l volume.Location, r Rese
 		); err != nil || info == nil {
 			return err
 		}
-		if owner != r.For || found != registry.NoRecord || s.Now().Sub(info.ModTime()) < max(atLeast, staleAfter) {
+		if owner != r.For || found != registry.NoRecord || s.Now().Sub(info.ModTime()) < max(atLeast, registry.StaleAfter) {
 			return fmt.Errorf("%w: somebody is making volume %q", volume.ErrBusy, r.For)
 		}
 		return s.DropStale(ctx, link, r.For)

@@ -1,10 +1,14 @@
 // Package share makes, lists, copies, archives and removes volume directories on NFS shares.
 //
-// What is on a share is told in internal/registry, which has the steps; creating, deleting, filling and expiring, here, put them in an order that
-// crashes and rivals may interrupt anywhere.
+// Its [Manager] opens shares as they are needed, keeps operations on one volume apart and runs what goes on beside calls. What is done on one
+// share is in packages of its own below internal:
 //
-// A copy (a clone, a snapshot, what is restored from one) is made under a name in staging that no other try has, after its
-// record and before it is moved into place in one step; of a volume the record names the whole copy before that step. So
-// what has no record is nobody's, what another process moves away is never taken for whole, and nothing is reported that is
-// not complete.
+//	registry   keeps on a share which volume has which directory: names, records, reservations, staging. Read it first
+//	making     makes volumes, empty or filled
+//	removing   takes them away: deletes, archives, expires
+//	copying    makes copies of volumes that are whole or not there: snapshots, and what volumes are filled with
+//	trash      removes what is in the trash
+//
+// and what is useful to them and knows nothing of volumes: storage (the port to a share), failure (what its errors mean), unpack
+// (tarballs), jobs (what takes longer than a call) and pool (what is open).
 package share

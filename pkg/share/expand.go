@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -49,7 +48,7 @@ func (m *Manager) Modify(ctx context.Context, id volume.ID, c volume.Changes, mo
 			r.ArchiveRetention = *c.ArchiveRetention
 		}
 		return r, nil
-	}, func(s *share) error { return s.changeDir(ctx, string(id.Dir), c.Mode, c.UID, c.GID) })
+	}, func(s *share) error { return s.ChangeDir(ctx, string(id.Dir), c.Mode, c.UID, c.GID) })
 }
 
 // change gives a volume the record that edit makes of its own, and then does the rest, if there is any. edit gets an
@@ -95,20 +94,4 @@ func (s *share) edit(ctx context.Context, id volume.ID, edit func(volume.Record)
 		return err
 	}
 	return s.Rewrite(ctx, changed)
-}
-
-// changeDir sets owner and mode of a directory where they are given (not -1, not nil). The owner comes first: a server
-// takes setuid and setgid away from what changes hands.
-func (s *share) changeDir(ctx context.Context, dir string, mode *fs.FileMode, uid, gid int) error {
-	if uid >= 0 || gid >= 0 {
-		if err := s.FS.Chown(ctx, dir, uid, gid); err != nil {
-			return fmt.Errorf("changing the owner of directory %q: %w", dir, err)
-		}
-	}
-	if mode != nil {
-		if err := s.FS.Chmod(ctx, dir, *mode); err != nil {
-			return fmt.Errorf("changing the mode of directory %q: %w", dir, err)
-		}
-	}
-	return nil
 }

@@ -7,13 +7,9 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/nfs-csi/nfs-csi/pkg/share/internal/copying"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/jobs"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/pool"
-	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
-	"github.com/nfs-csi/nfs-csi/pkg/share/internal/removing"
-	"github.com/nfs-csi/nfs-csi/pkg/share/internal/trash"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -88,57 +84,6 @@ func NewManager(c Config) *Manager {
 	return m
 }
 
-// share is one open share.
-type share struct {
-	*registry.Share
-	purger  *trash.Purger
-	remover *removing.Remover
-	copier  *copying.Copier
-	ledger  *ledger
-	visit   func(at time.Time) // comes back when an archive is due
-}
-
-func (m *Manager) open(ctx context.Context, l volume.Location, mountOptions []string) (*share, io.Closer, error) {
-	c := m.config
-	began := time.Now()
-	fsys, closer, err := c.Open(ctx, l, mountOptions)
-	c.Observe("open", time.Since(began), err)
-	if err != nil {
-		return nil, nil, err
-	}
-	s := &share{
-		Share:  &registry.Share{Location: l, FS: fsys, Now: c.Now, Classify: c.Classify, Log: c.Log},
-		ledger: m.ledgers.of(l), visit: func(at time.Time) { m.visits.schedule(l, at) },
-	}
-	s.purger = trash.New(m.pool.Context(), trash.Config{Share: s.Share, Start: m.purge, Delay: c.PurgeDelay, Observe: c.Observe, Tally: &s.ledger.removed})
-	s.Trashed = s.purger.Add
-	s.copier = copying.New(s.Share)
-	s.remover = &removing.Remover{
-		Share: s.Share, Wake: s.purger.Wake, Archived: s.archived,
-		Hold: func(dir volume.Dir) (func(), error) {
-			return m.locks.holdUnused(namesOf(volume.ID{Location: l, Dir: dir})[1:])
-		},
-	}
-	return s, closer, nil
-}
-
-// opened begins what is done beside calls.
-func (m *Manager) opened(s *share) {
-	if m.config.Passive {
-		return
-	}
-	s.purger.Wake()
-	s.visit(m.config.Now())
-	m.pool.Begin(func() { s.Tidy(m.pool.Context()) })
-}
-
-// purge runs a purger, unless the pool is closing.
-func (m *Manager) purge(run func()) {
-	if !m.config.Passive {
-		m.pool.Begin(run)
-	}
-}
-
 // Close stops what is done beside calls, which the next Manager goes on with, and closes all shares. Calls that are
 // still running fail.
 func (m *Manager) Close() error {
@@ -189,15 +134,15 @@ func (m *Manager) Create(ctx context.Context, r volume.Request) (volume.Volume, 
 		return volume.Volume{}, err
 	}
 	defer release()
-	var rec volume.Record
+	var v volume.Volume
 	err = m.on(ctx, "create", id.Location, r.MountOptions, func(s *share) (err error) {
-		rec, err = s.create(ctx, r, id, m.config.Now(), nil)
+		v, err = s.maker.Create(ctx, r, id, nil)
 		return err
 	})
 	if err != nil {
 		return volume.Volume{}, err
 	}
-	return rec.Volume(id.Location), nil
+	return v, nil
 }
 
 // Delete does with the volume's directory what the policy says that it was made with; the handle's policy counts where

@@ -1,4 +1,8 @@
 // Package copying makes copies of volumes that are whole or not there: snapshots, and what volumes are filled with.
+//
+// A copy is made under a name in staging that no other try has, after the record of what it becomes and before it is moved into place in
+// one step; of a volume the record names the whole copy before that step. So what has no record is nobody's, what another process moves
+// away is never taken for whole, and nothing is reported that is not complete.
 package copying
 
 import (

@@ -40,3 +40,19 @@ func (s *Share) RemoveEmpty(ctx context.Context, key string, dir volume.Dir) err
 	_, err = s.MakeParent(ctx, dir)
 	return err
 }
+
+// ChangeDir sets owner and mode of a directory where they are given (not -1, not nil). The owner comes first: a server
+// takes setuid and setgid away from what changes hands.
+func (s *Share) ChangeDir(ctx context.Context, dir string, mode *fs.FileMode, uid, gid int) error {
+	if uid >= 0 || gid >= 0 {
+		if err := s.FS.Chown(ctx, dir, uid, gid); err != nil {
+			return fmt.Errorf("changing the owner of directory %q: %w", dir, err)
+		}
+	}
+	if mode != nil {
+		if err := s.FS.Chmod(ctx, dir, *mode); err != nil {
+			return fmt.Errorf("changing the mode of directory %q: %w", dir, err)
+		}
+	}
+	return nil
+}

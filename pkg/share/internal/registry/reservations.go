@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
@@ -192,3 +193,7 @@ func (s *Share) DropStale(ctx context.Context, link, owner string) error {
 	}
 	return err
 }
+
+// StaleAfter is how old a reservation without a record must be to count as left behind. Record and reservation are written
+// together, so this is long after whoever wrote the one and not the other has come back or given up.
+const StaleAfter = 15 * time.Minute

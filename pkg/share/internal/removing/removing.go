@@ -1,4 +1,7 @@
 // Package removing takes volumes away as their policies say.
+//
+// The directory goes first, to the trash or to the name of an archive, by way of staging; then the reservation, then the record, which
+// knows the policy. Whatever crash is between two of these steps, the next try for the same volume knows from what is left what is to do.
 package removing
 
 import (

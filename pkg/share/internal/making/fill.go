@@ -1,4 +1,4 @@
-package share
+package making
 
 import (
 	"context"
@@ -7,55 +7,9 @@ import (
 	"io/fs"
 	"syscall"
 
-	"github.com/nfs-csi/nfs-csi/pkg/share/internal/jobs"
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
-
-// fill makes a volume that r wants filled from a source. The copying goes on beside calls, as that of a snapshot does.
-func (m *Manager) fill(ctx context.Context, r volume.Request, id volume.ID) (volume.Volume, error) {
-	op, from := opAndLocation(*r.Source)
-	if from != id.Location {
-		return volume.Volume{}, fmt.Errorf("%w: the source is on %s and the volume would be on %s: a copy stays on its share, so use a class with that server and share",
-			volume.ErrInvalid, from, id.Location)
-	}
-	key := copyKey{id.Location, registry.OfVolume, id.Name()}
-	request := fmt.Sprint(r.RequiredBytes, r.LimitBytes, r.Source.Handle(), id)
-	made, err := m.copies.Join(ctx, key, request, op, func(ctx context.Context, p *jobs.Progress) (copied, error) {
-		return m.filled(ctx, op, r, id, p)
-	})
-	return made.volume, err
-}
-
-// opAndLocation says how filling from a source is called, and where the source is.
-func opAndLocation(s volume.Source) (op string, l volume.Location) {
-	if s.Snapshot != nil {
-		return "restore", s.Snapshot.Location
-	}
-	return "clone", s.Volume.Location
-}
-
-func (m *Manager) filled(ctx context.Context, op string, r volume.Request, id volume.ID, p *jobs.Progress) (copied, error) {
-	release, err := m.locks.hold(namesOf(id))
-	if err != nil {
-		return copied{}, err
-	}
-	defer release()
-	released, err := m.locks.use(namesOfSource(*r.Source))
-	if err != nil {
-		return copied{}, err
-	}
-	defer released()
-	var rec volume.Record
-	err = m.on(ctx, op, id.Location, r.MountOptions, func(s *share) (err error) {
-		rec, err = s.create(ctx, r, id, m.config.Now(), p)
-		return err
-	})
-	if err != nil {
-		return copied{}, err
-	}
-	return copied{volume: rec.Volume(id.Location)}, nil
-}
 
 // copyDir makes the volume's directory of its source: a copy in staging, its name in the record, the move into place. A
 // crash between these leaves a record from which the next try knows which of them is next.
@@ -63,10 +17,10 @@ func (c *creation) copyDir(ctx context.Context) error {
 	if err := c.checkSource(); err != nil {
 		return err
 	}
-	if err := c.remover.DisposeHeld(ctx, c.record); err != nil {
+	if err := c.Remover.DisposeHeld(ctx, c.record); err != nil {
 		return err
 	}
-	staged, err := c.copier.Copy(ctx, c.seen.Key, c.origin, c.wanted, c.progress)
+	staged, err := c.Copier.Copy(ctx, c.seen.Key, c.origin, c.wanted, c.progress)
 	if err != nil {
 		return err
 	}
@@ -75,8 +29,8 @@ func (c *creation) copyDir(ctx context.Context) error {
 	if !class.ModeGiven {
 		mode = nil // the source's, as is the owner
 	}
-	if err := c.changeDir(ctx, registry.StagingDir+"/"+staged, mode, class.UID, class.GID); err != nil {
-		c.copier.Abandon(ctx, c.seen.Key, staged)
+	if err := c.ChangeDir(ctx, registry.StagingDir+"/"+staged, mode, class.UID, class.GID); err != nil {
+		c.Copier.Abandon(ctx, c.seen.Key, staged)
 		return c.overtaken(err)
 	}
 	r := c.record
@@ -111,7 +65,7 @@ func (c *creation) checkSource() error {
 func (c *creation) wanted(ctx context.Context) error {
 	var info fs.FileInfo
 	err := registry.Together(
-		func() error { return c.copier.Unchanged(ctx, *c.request.Source, c.origin) },
+		func() error { return c.Copier.Unchanged(ctx, *c.request.Source, c.origin) },
 		func() error { return c.stillOurs(ctx) },
 		func() (err error) { info, err = c.Lstat(ctx, string(c.record.Dir)); return err },
 	)
@@ -189,7 +143,7 @@ func (c *creation) confirmPlace(ctx context.Context) error {
 		func() error { gone = c.stillOurs(ctx); return nil },
 	)
 	if err == nil && errors.Is(gone, volume.ErrBusy) {
-		if err := c.remover.Retire(ctx, c.record); err != nil {
+		if err := c.Remover.Retire(ctx, c.record); err != nil {
 			return err
 		}
 	}
@@ -250,7 +204,7 @@ func (c *creation) copyAgain(ctx context.Context) error {
 // it would say that the directory is filled.
 func (c *creation) undoFill(ctx context.Context) error {
 	if c.dropTree {
-		if err := c.remover.Retire(ctx, c.record); err != nil {
+		if err := c.Remover.Retire(ctx, c.record); err != nil {
 			return err
 		}
 	}

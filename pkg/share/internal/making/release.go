@@ -1,18 +1,13 @@
-package share
+package making
 
 import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
-
-// staleAfter is how old a reservation without a record must be to count as left behind. Record and reservation are written
-// together, so this is long after whoever wrote the one and not the other has come back or given up.
-const staleAfter = 15 * time.Minute
 
 // release takes away a reservation that stands in the way and is provably nobody's: a crash left it without a record, and
 // the volume never came back, or came back with another directory. [registry.ErrChanged]: it has gone, look again.
@@ -25,7 +20,7 @@ func (c *creation) release(ctx context.Context) error {
 	}
 	link := registry.LinkPath(c.record.Dir)
 	info, err := c.Lstat(ctx, link)
-	if err != nil || info == nil || c.Now().Sub(info.ModTime()) < staleAfter {
+	if err != nil || info == nil || c.Now().Sub(info.ModTime()) < registry.StaleAfter {
 		return err
 	}
 	if used, err := c.reservationUsed(ctx); err != nil || used {

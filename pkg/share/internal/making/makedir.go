@@ -1,4 +1,4 @@
-package share
+package making
 
 import (
 	"context"
@@ -205,7 +205,7 @@ func (c *creation) undo(ctx context.Context) error {
 	)
 }
 
-func (s *share) removeIf(ctx context.Context, drop bool, name string) error {
+func (s *Maker) removeIf(ctx context.Context, drop bool, name string) error {
 	if !drop {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package share
+package making
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 // creation makes one volume. Its steps, each one round trip: look at the share; write record and reservation; make the
 // directory. It keeps what a definite failure has to take back.
 type creation struct {
-	*share
+	*Maker
 	request volume.Request
 	seen    registry.State
 	record  volume.Record
@@ -33,19 +33,21 @@ type creation struct {
 	linked               volume.Dir   // what this call reserved
 }
 
-// create makes the volume that r asks for, or finds it made; id is r's, now the time for its record. p is told of the copying of a
-// source, if there is one.
-func (s *share) create(ctx context.Context, r volume.Request, id volume.ID, now time.Time, p copying.Progress) (volume.Record, error) {
+// Create makes the volume that r asks for, or finds it made; id is r's. p is told of the copying of a source, if there is one. [volume.ErrExists]:
+// a volume of the name has another size or source, or its directory is somebody else's. After an error that is not
+// [volume.ErrUnavailable], [volume.ErrBusy] or of the context nothing is left behind. One volume is made by one caller at a time.
+func (s *Maker) Create(ctx context.Context, r volume.Request, id volume.ID, p copying.Progress) (volume.Volume, error) {
+	now := s.Now()
 	r.Class = r.Class.With(r.Changes)
 	r.Class.Adopt = r.Class.Adopt && r.Source == nil // which would mix what is there with what is copied
-	c := &creation{share: s, request: r, progress: p}
+	c := &creation{Maker: s, request: r, progress: p}
 	for range registry.Attempts {
 		c.record = newRecord(r, id, now)
 		if err := c.try(ctx); !errors.Is(err, registry.ErrChanged) {
-			return c.record, err
+			return c.record.Volume(s.Location), err
 		}
 	}
-	return volume.Record{}, fmt.Errorf("%w: somebody else keeps changing volume %q", volume.ErrBusy, id.Name())
+	return volume.Volume{}, fmt.Errorf("%w: somebody else keeps changing volume %q", volume.ErrBusy, id.Name())
 }
 
 func newRecord(r volume.Request, id volume.ID, now time.Time) volume.Record {
@@ -142,7 +144,7 @@ func (c *creation) lookAtSource(ctx context.Context) error {
 	if c.request.Source == nil {
 		return nil
 	}
-	c.origin, c.originErr = c.copier.Origin(ctx, *c.request.Source)
+	c.origin, c.originErr = c.Copier.Origin(ctx, *c.request.Source)
 	if c.originErr != nil && !failure.Definite(c.originErr, c.Classify) {
 		return c.originErr
 	}
@@ -154,7 +156,7 @@ func (c *creation) lookAtSpace(ctx context.Context) (err error) {
 	if !c.request.Class.StrictCapacity {
 		return nil
 	}
-	c.space, err = c.share.Space(ctx)
+	c.space, err = c.Share.Space(ctx)
 	return err
 }
 
