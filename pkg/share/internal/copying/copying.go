@@ -25,7 +25,7 @@ func New(s *registry.Share) *Copier {
 // Copy makes a copy of what a volume is filled from, for the volume with the given key, which has its record already, and answers its name
 // in staging when it is whole and verified. wanted says why the copy is of no use any more: its source or its record has gone. After
 // an error there is no copy, or it is left to the next try.
-func (c *Copier) Copy(ctx context.Context, key string, from Origin, wanted func(ctx context.Context) error, p Progress) (staged string, err error) {
-	t := transfer{Copier: c, kind: registry.OfVolume, key: key, from: from.path, packed: from.tarball.info != nil, wanted: wanted, progress: p}
+func (s *Copier) Copy(ctx context.Context, key string, from Origin, wanted func(ctx context.Context) error, p Progress) (staged string, err error) {
+	t := transfer{Copier: s, kind: registry.OfVolume, key: key, from: from.path, packed: from.tarball.info != nil, wanted: wanted, progress: p}
 	return t.run(ctx)
 }

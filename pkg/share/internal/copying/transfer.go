@@ -115,11 +115,11 @@ func (t *transfer) explain(ctx context.Context, err error) error {
 func (t *transfer) abandon(ctx context.Context, staged string) { t.Abandon(ctx, t.key, staged) }
 
 // Abandon takes away a copy that is in staging for what has the given key, if it can: else the next try does. It goes on when the caller has gone.
-func (c *Copier) Abandon(ctx context.Context, key, staged string) {
+func (s *Copier) Abandon(ctx context.Context, key, staged string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), registry.UndoTimeout)
 	defer cancel()
-	if _, err := c.Discard(ctx, registry.StagingDir+"/"+staged, key); err != nil {
-		c.Log.Debug("leaving a copy that failed to the next try", "location", c.Location.String(), "staged", staged, "err", err)
+	if _, err := s.Discard(ctx, registry.StagingDir+"/"+staged, key); err != nil {
+		s.Log.Debug("leaving a copy that failed to the next try", "location", s.Location.String(), "staged", staged, "err", err)
 	}
 }
 
