@@ -33,7 +33,7 @@ func (c *common) command(use, short string, run func(context.Context, *slog.Logg
 	return &cobra.Command{
 		Use:   use,
 		Short: short,
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			log, err := c.logs.logger(command.ErrOrStderr())
 			if err != nil {

@@ -87,16 +87,21 @@ func (d *days) Type() string   { return "duration" }
 func (d *days) Set(s string) error {
 	if number, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.ParseUint(number, 10, 16)
+		if err != nil {
+			return errDays
+		}
 		*d = days(time.Duration(n) * day)
-		return err
+		return nil
 	}
 	v, err := time.ParseDuration(s)
-	if err == nil && v < 0 {
-		err = errors.New("it must not be negative")
+	if err != nil || v < 0 {
+		return errDays
 	}
 	*d = days(v)
-	return err
+	return nil
 }
+
+var errDays = errors.New("it must be a time such as 90d or 36h, and not negative")
 
 // run plans, shows, and with --yes does it.
 func (o *gcOptions) run(ctx context.Context, export string, stdout, stderr io.Writer) (err error) {
@@ -214,7 +219,7 @@ func (o *gcOptions) carry(ctx context.Context, m *share.Manager, l volume.Locati
 	if o.noCluster {
 		again = nil
 	}
-	var outcomes []outcome
+	outcomes := []outcome{} // in JSON no null
 	failed := 0
 	for _, a := range acts {
 		c := outcome{Act: a}

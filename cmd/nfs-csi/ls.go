@@ -159,7 +159,7 @@ func (o *lsOptions) run(ctx context.Context, args []string, stdout, stderr io.Wr
 		if err != nil {
 			return err
 		}
-		all = append(all, listing{Export: l.String(), Cluster: found != nil, Items: items})
+		all = append(all, listing{Export: l.String(), Cluster: found != nil, Items: append([]inventory.Item{}, items...)}) // in JSON no null
 	}
 	if o.output == "json" {
 		encoder := json.NewEncoder(stdout)

@@ -49,8 +49,7 @@ func migrateCommand() *cobra.Command {
 	var o migrateOptions
 	c := &cobra.Command{
 		Use: "migrate", Short: "Give volumes of other provisioners to this driver", Long: migrateHelp, Example: migrateExamples,
-		Args: cobra.NoArgs, // a subcommand that is not known
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args: noArguments, RunE: showHelp,
 	}
 	o.add(c.PersistentFlags())
 	c.AddCommand(o.planCommand(),

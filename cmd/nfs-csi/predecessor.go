@@ -14,6 +14,7 @@ var oldNames = map[string]string{
 	"nodeid":                  "node-id",
 	"default-ondelete-policy": "default-on-delete",
 	"worker-threads":          "workers",
+	"http-endpoint":           "metrics-address",
 }
 
 // oldFlags are those that mean nothing here. What they say about values that would mean something is how to get it.
@@ -33,6 +34,10 @@ var oldFlags = map[string]struct {
 	"timeout":                           {},
 	"retry-interval-start":              {},
 	"retry-interval-max":                {},
+	"feature-gates":                     {},
+	"handle-volume-inuse-error":         {boolean: true},
+	"probe-timeout":                     {},
+	"kubelet-registration-path":         {},
 	"logtostderr":                       {boolean: true, fine: []string{"true"}, instead: "the log goes to standard error"},
 	"alsologtostderr":                   {boolean: true},
 	"stderrthreshold":                   {},

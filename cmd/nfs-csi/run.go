@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +29,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 func rootCommand() *cobra.Command {
-	root := &cobra.Command{Use: "nfs-csi", Short: "Dynamic NFS volumes for Kubernetes"}
+	root := &cobra.Command{Use: "nfs-csi", Short: "Dynamic NFS volumes for Kubernetes", Args: noArguments, RunE: showHelp}
 	root.AddCommand(controllerCommand(), nodeCommand(), versionCommand(), mountHelperCommand())
 	root.AddCommand(toolCommands()...)
 	return root
@@ -47,11 +48,28 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdin io.R
 	return root.ExecuteContext(ctx)
 }
 
+// noArguments refuses what is neither a command nor a flag, and says what may have been meant.
+func noArguments(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case !c.HasAvailableSubCommands():
+		return fmt.Errorf("%s takes no arguments, not %q: see %s --help", c.CommandPath(), args[0], c.CommandPath())
+	}
+	meant := ""
+	if c.SuggestionsMinimumDistance = 2; len(c.SuggestionsFor(args[0])) > 0 {
+		meant = fmt.Sprintf(", was it %s?", strings.Join(c.SuggestionsFor(args[0]), " or "))
+	}
+	return fmt.Errorf("%s has no command %q%s: see %s --help", c.CommandPath(), args[0], meant, c.CommandPath())
+}
+
+func showHelp(c *cobra.Command, _ []string) error { return c.Help() }
+
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(c.OutOrStdout(), "nfs-csi %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err

@@ -34,6 +34,7 @@ func pluginCommand() *cobra.Command {
 		Use:         pluginName,
 		Short:       "See and keep in order the volumes of nfs-csi",
 		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl nfs"},
+		Args:        noArguments, RunE: showHelp,
 	}
 	root.AddCommand(append(toolCommands(), versionCommand())...)
 	return root

@@ -18,7 +18,7 @@ import (
 
 // Plan looks at the export and the cluster and changes nothing.
 func (c Config) Plan(ctx context.Context) (Plan, error) {
-	p := Plan{Export: c.Location.String()}
+	p := Plan{Export: c.Location.String(), Volumes: []Volume{}} // in JSON no null
 	all, err := c.find(ctx)
 	if err != nil {
 		return p, err

@@ -100,7 +100,7 @@ func (m *Migration) Plan(ctx context.Context) (Plan, error) {
 
 // plan is [Migration.Plan] for what was seen.
 func (m *Migration) plan(c *cluster) Plan {
-	var p Plan
+	p := Plan{Classes: []Class{}, Volumes: []Volume{}} // in JSON no null
 	seen := map[string]int{}
 	for i := range c.volumes {
 		pv := &c.volumes[i]
