@@ -16,7 +16,7 @@ import (
 
 // CopyTree copies the directory from to the new name to, with everything in it: owners, modes with setuid, setgid and
 // sticky, modification and access times, symbolic links as links, hard links as hard links, holes, FIFOs, sockets and
-// device nodes. to matches fs.ErrExist when it is there, and fs.ErrInvalid when it is from or below it. A directory that is
+// device nodes; with version 4.2 extended attributes of files and directories, where the server has such. ACLs are not copied. to matches fs.ErrExist when it is there, and fs.ErrInvalid when it is from or below it. A directory that is
 // another file system matches syscall.EXDEV. Whatever the server cannot keep is an error.
 //
 // When it returns nil names, sizes and attributes of everything have been compared with what was copied, with Config.CompareCopies

@@ -26,6 +26,7 @@ type Server interface {
 	Maker
 	Content
 	Offload
+	Extended
 }
 
 // Reader looks at what there is.
@@ -68,6 +69,13 @@ type Offload interface {
 	CopyRange(ctx context.Context, cred *rpc.Credential, f *file.Copy, offset, n uint64) (uint64, error)
 	// Segment finds data at or after offset; not ok: there is none.
 	Segment(ctx context.Context, cred *rpc.Credential, h file.Handle, offset uint64) (start, end uint64, ok bool, err error)
+}
+
+// Extended copies what programs write beside a file's content (RFC 8276).
+type Extended interface {
+	// CopyXattrs works up to the first file where it cannot be done: done have their attributes, err is about the next.
+	// [file.ErrNoXattrs]: there are none on this server.
+	CopyXattrs(ctx context.Context, cred *rpc.Credential, pairs []file.Pair) (done int, err error)
 }
 
 // Directory is where a copy begins, or where it goes to.
@@ -162,8 +170,8 @@ type copier struct {
 	twins    twins
 	progress progress
 
-	noClone, noCopy, noSeek atomic.Bool  // the server cannot
-	cloned, copied, carried atomic.Int64 // bytes
+	noClone, noCopy, noSeek, noXattrs atomic.Bool  // the server cannot
+	cloned, copied, carried           atomic.Int64 // bytes
 }
 
 // dir is one directory being copied.
@@ -250,6 +258,9 @@ func (c *copier) dir(ctx context.Context, d *dir) error {
 		from = next
 	}
 	if err := c.verify(ctx, d); err != nil {
+		return err
+	}
+	if err := c.xattrsOf(ctx, d); err != nil {
 		return err
 	}
 	return c.attributes(ctx, d)

@@ -40,7 +40,7 @@ func (s *server) shot(n *node, path string, inodes map[uint64]string, shot map[s
 	}
 	content := n.target + string(bytes.TrimRight(n.data, "\x00"))
 	shot[path] = fmt.Sprint(n.attr.Type, n.attr.Mode, n.attr.UID, n.attr.GID, n.attr.Major, n.attr.Minor, n.attr.Mtime, n.attr.Atime,
-		len(n.data), first, content)
+		len(n.data), first, content, n.xattrs)
 	for _, name := range slices.Sorted(maps.Keys(n.children)) {
 		s.shot(s.nodes[n.children[name]], path+"/"+name, inodes, shot)
 	}
@@ -91,6 +91,9 @@ func forest(s *server) {
 	s.write(holes, 60_000, []byte("data"))
 	holes.data = append(holes.data, make([]byte, 30_000)...)
 	holes.attr.Size, holes.stable = uint64(len(holes.data)), holes.data
+	for i, path := range []string{"from", "from/a", "from/b", "from/big", "from/d", "from/d/sub/sticky/file", "from/empty"} {
+		s.at(path).xattrs = map[string]string{"name": fmt.Sprint(i), "other": ""}
+	}
 	for _, n := range s.nodes { // planting changed them
 		n.attr.Mtime = n.attr.Atime
 	}

@@ -26,6 +26,7 @@ type server struct {
 	noAttr      bool // listings do not describe entries
 	clone, copy bool
 	seek        bool
+	noXattrs    bool
 	// before is asked before each call; what it returns is the call's error. It may change the tree.
 	before func(op string, h file.Handle) error
 	// after may spoil a call that was carried out.
@@ -54,6 +55,7 @@ type node struct {
 	data     []byte
 	stable   []byte // what a restart leaves of data
 	target   string
+	xattrs   map[string]string
 }
 
 const nobody = 65534
@@ -461,4 +463,26 @@ func (s *server) Segment(ctx context.Context, _ *rpc.Credential, h file.Handle, 
 		return nil
 	})
 	return start, end, ok, err
+}
+
+func (s *server) CopyXattrs(ctx context.Context, cred *rpc.Credential, pairs []file.Pair) (int, error) {
+	for i, p := range pairs {
+		err := s.call(ctx, "LISTXATTRS", p.From, func(from *node) error {
+			to := s.nodes[p.To]
+			switch {
+			case s.noXattrs:
+				return file.ErrNoXattrs
+			case to == nil:
+				return failure("PUTFH", status.Stale)
+			case len(from.xattrs) > 0 && !s.may(cred, to, 2):
+				return failure("SETXATTR", status.Access)
+			}
+			to.xattrs = maps.Clone(from.xattrs)
+			return nil
+		})
+		if err != nil {
+			return i, err
+		}
+	}
+	return len(pairs), nil
 }

@@ -59,6 +59,9 @@ func (c *copier) things(ctx context.Context, d *dir, entries []file.Entry) (agai
 	if err := c.compareAll(ctx, d, files); err != nil {
 		return nil, err
 	}
+	if err := c.xattrs(ctx, d, files); err != nil {
+		return nil, err
+	}
 	for _, some := range c.batches(files, 2*c.limits.Files, math.MaxInt) {
 		g.start(ctx, c.starts, func() error { return c.finish(ctx, d, some) })
 	}

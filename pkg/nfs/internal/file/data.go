@@ -1,6 +1,9 @@
 package file
 
-import "io/fs"
+import (
+	"errors"
+	"io/fs"
+)
 
 // Node is something to be made that is no regular file.
 type Node struct {
@@ -85,3 +88,9 @@ type Limits struct {
 	Calls int  // calls in flight
 	Clone bool // the server may know how to share the content of files
 }
+
+// Pair is a file or directory and its copy.
+type Pair struct{ From, To Handle }
+
+// ErrNoXattrs: the server, or the version of the protocol, has no extended attributes.
+var ErrNoXattrs = errors.New("no extended attributes")

@@ -225,6 +225,11 @@ func (c *Client) ReadlinkOf(ctx context.Context, cred *rpc.Credential, h file.Ha
 	return target, d.Err()
 }
 
+// CopyXattrs is of version 4.2.
+func (c *Client) CopyXattrs(context.Context, *rpc.Credential, []file.Pair) (int, error) {
+	return 0, file.ErrNoXattrs
+}
+
 // Segment, CloneFile and CopyRange are of version 4.2.
 func (c *Client) Segment(context.Context, *rpc.Credential, file.Handle, uint64) (start, end uint64, ok bool, err error) {
 	return 0, 0, false, errLater

@@ -265,7 +265,7 @@ func TestPrincipal(t *testing.T) {
 // FuzzResults: no reply makes the decoders panic or go on for ever.
 func FuzzResults(f *testing.F) {
 	ops := []uint32{opGetattr, opGetFH, opOpen, opReaddir, opRead, opWrite, opClose, opCreate, opSetattr, opRename,
-		opSeek, opClone, opGetattr, opCommit, opReadlink, opAccess}
+		opSeek, opClone, opGetattr, opCommit, opReadlink, opAccess, opListXattrs, opSetXattr}
 	f.Add((&reply{}).only(opGetattr, status.Access))
 	r := &reply{}
 	r.op(opGetattr, status.OK)
@@ -289,6 +289,7 @@ func FuzzResults(f *testing.F) {
 				func(r *results) error { _, _, err := r.wroteSome(100); return err },
 				func(r *results) error { _, _, err := r.opened(&openOwner{}); return err },
 				func(r *results) error { _, err := r.step(); return err },
+				func(r *results) error { _, err := r.xattrs(); return err },
 			} {
 				if r, err := parseResults(body, ops[i:]); err == nil {
 					_ = read(r) // any error is fine, a panic is not

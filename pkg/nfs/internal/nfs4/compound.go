@@ -232,7 +232,7 @@ func (r *results) skip(op uint32) {
 	case opCreate:
 		r.d.Fixed(20)
 		decodeBitmap(r.d)
-	case opRemove, opLink:
+	case opRemove, opLink, opSetXattr:
 		r.d.Fixed(20)
 	case opCommit:
 		r.d.Fixed(8)

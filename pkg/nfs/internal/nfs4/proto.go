@@ -49,6 +49,9 @@ const (
 	opOffloadCancel   = 66
 	opSeek            = 69
 	opClone           = 71
+	opGetXattr        = 72 // this and the following: RFC 8276
+	opSetXattr        = 73
+	opListXattrs      = 74
 )
 
 var opNames = map[uint32]string{
@@ -58,6 +61,7 @@ var opNames = map[uint32]string{
 	opExchangeID: "EXCHANGE_ID", opCreateSession: "CREATE_SESSION", opDestroySession: "DESTROY_SESSION",
 	opSequence: "SEQUENCE", opDestroyClientID: "DESTROY_CLIENTID", opReclaimComplete: "RECLAIM_COMPLETE",
 	opCopy: "COPY", opOffloadCancel: "OFFLOAD_CANCEL", opSeek: "SEEK", opClone: "CLONE",
+	opGetXattr: "GETXATTR", opSetXattr: "SETXATTR", opListXattrs: "LISTXATTRS",
 }
 
 // Values inside operations.

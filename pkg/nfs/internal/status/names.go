@@ -33,7 +33,7 @@ func (c Code) words() string {
 	return ""
 }
 
-// meanings has every status of RFC 1813, RFC 8881 and RFC 7862.
+// meanings has every status of RFC 1813, RFC 8881, RFC 7862 and RFC 8276.
 var meanings = map[Code]meaning{
 	1:     {"PERM", syscall.EPERM},
 	2:     {"NOENT", syscall.ENOENT},
@@ -148,4 +148,6 @@ var meanings = map[Code]meaning{
 	10092: {"WRONG_LFS", 0},
 	10093: {"BADLABEL", 0},
 	10094: {"OFFLOAD_NO_REQS", 0},
+	10095: {"NOXATTR", syscall.ENODATA},
+	10096: {"XATTR2BIG", syscall.E2BIG},
 }

@@ -74,6 +74,8 @@ const (
 	DeadSession    Code = 10078
 	WrongType      Code = 10083
 	OffloadNoReqs  Code = 10094
+	NoXattr        Code = 10095
+	XattrTooBig    Code = 10096
 )
 
 // Error is a call that the server answered with anything but OK.
