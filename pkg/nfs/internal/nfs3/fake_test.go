@@ -1,6 +1,7 @@
 package nfs3
 
 import (
+	"bytes"
 	"io/fs"
 	"maps"
 	"slices"
@@ -28,6 +29,8 @@ type fake struct {
 	bare     bool // replies leave out what they may
 	fault    func(p procedure) fault
 	calls    map[procedure]int
+	args     map[procedure][]byte // of the last call
+	unguided bool                 // CREATE knows no verifiers
 }
 
 // fault is what goes wrong with one call.
@@ -50,7 +53,7 @@ const rootID = "\x01\x02\x03\x04" // as MNT of programs says
 // startFake connects to a fake.
 func startFake(t *testing.T) (*fake, *Client) {
 	t.Helper()
-	f := &fake{programs: startPrograms(t), nodes: map[string]*node{}, calls: map[procedure]int{}, fault: func(procedure) fault { return fault{} }}
+	f := &fake{programs: startPrograms(t), nodes: map[string]*node{}, calls: map[procedure]int{}, args: map[procedure][]byte{}, fault: func(procedure) fault { return fault{} }}
 	f.nodes[rootID] = &node{attr: file.Attr{Type: fs.ModeDir, Mode: 0o755, FileID: 1}, children: map[string]string{}}
 	f.nfs = f.call
 	cfg := f.config()
@@ -101,6 +104,7 @@ func (f *fake) call(p procedure, d *xdr.Decoder) []byte {
 	f.lock.Lock()
 	defer f.lock.Unlock()
 	f.calls[p]++
+	f.args[p] = bytes.Clone(d.Rest())
 	what := f.fault(p)
 	if what.code != status.OK {
 		return f.refusal(p, what.code)
@@ -137,7 +141,7 @@ func (f *fake) carryOut(p procedure, id string, d *xdr.Decoder) []byte {
 		return f.refusal(p, status.Stale)
 	}
 	switch p {
-	case procCreate, procMkdir, procSymlink:
+	case procCreate, procMkdir, procSymlink, procMknod:
 		return f.create(p, n, d)
 	case procLookup, procRemove, procRmdir, procRename:
 		return f.name(p, n, d)
@@ -164,6 +168,14 @@ func (f *fake) carryOut(p procedure, id string, d *xdr.Decoder) []byte {
 		for _, v := range []uint64{3, 2, 1, 0, 0, 0} {
 			e.Uint64(v)
 		}
+	case procAccess:
+		f.optional(&e, n)
+		e.Uint32(d.Uint32() &^ 1)
+	case procLink:
+		dir := f.nodes[d.String(maxHandle)]
+		dir.children[d.String(maxName)] = id
+		f.optional(&e, n)
+		f.wcc(&e, dir)
 	case procCommit:
 		f.wcc(&e, n)
 		e.Fixed([]byte{f.verifier, 0, 0, 0, 0, 0, 0, 0})
@@ -207,10 +219,15 @@ func (f *fake) wcc(e *xdr.Encoder, n *node) {
 func (f *fake) create(p procedure, dir *node, d *xdr.Decoder) []byte {
 	name, n, how := d.String(maxName), &node{}, uint32(createGuarded)
 	id := dir.children[name]
-	if p == procCreate {
+	switch p {
+	case procCreate:
 		how = d.Uint32()
+	case procMknod:
+		n.attr.Type = types[d.Uint32()]
 	}
 	switch {
+	case how == createExclusive && f.unguided:
+		return f.refusal(p, status.NotSupp)
 	case how == createExclusive:
 		n.verifier = string(d.Fixed(8))
 	case how == createUnchecked && id != "":
