@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -137,6 +136,7 @@ type listing struct {
 	Export  string           `json:"export"`
 	Cluster bool             `json:"clusterAsked"`
 	Items   []inventory.Item `json:"items"`
+	Error   string           `json:"error,omitempty"` // why there are none
 }
 
 func (o *lsOptions) run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -154,21 +154,24 @@ func (o *lsOptions) run(ctx context.Context, args []string, stdout, stderr io.Wr
 	m := o.export.manager(stderr, true)
 	defer func() { err = errors.Join(err, m.Close()) }()
 	var all []listing
+	var failures []error // one export that cannot be read is no reason to hide the others
 	for _, l := range locations {
 		items, err := o.take(ctx, m, l, found)
 		if err != nil {
-			return err
+			failures = append(failures, fmt.Errorf("%w: `nfs-csi check %s` tells more", err, l))
+			all = append(all, listing{Export: l.String(), Cluster: found != nil, Items: []inventory.Item{}, Error: err.Error()})
+			continue
 		}
 		all = append(all, listing{Export: l.String(), Cluster: found != nil, Items: append([]inventory.Item{}, items...)}) // in JSON no null
 	}
 	if o.output == "json" {
-		encoder := json.NewEncoder(stdout)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(all)
+		return errors.Join(append(failures, printJSON(stdout, all))...)
 	}
-	o.print(stdout, all)
-	o.remark(stderr, found)
-	return nil
+	if len(failures) < len(all) {
+		o.print(stdout, all)
+		o.remark(stderr, found)
+	}
+	return errors.Join(failures...)
 }
 
 // known refuses words that name nothing.
@@ -226,6 +229,10 @@ func (o *lsOptions) print(w io.Writer, all []listing) {
 				fmt.Fprintln(w)
 			}
 			fmt.Fprintln(w, l.Export)
+		}
+		if l.Error != "" {
+			fmt.Fprintln(w, "It cannot be read.")
+			continue
 		}
 		if len(l.Items) == 0 {
 			fmt.Fprintln(w, "There is nothing to list.")

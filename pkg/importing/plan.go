@@ -66,18 +66,22 @@ func (c Config) missing(p Plan) error {
 // cluster is what there is already.
 type cluster struct {
 	volumes    map[string]*v1.PersistentVolume
+	paths      map[string]string                    // names of PersistentVolumes by where they are on our server
 	claims     map[string]*v1.PersistentVolumeClaim // by namespace/name
 	namespaces map[string]bool
 }
 
 func (c Config) look(ctx context.Context) (*cluster, error) {
-	k := &cluster{volumes: map[string]*v1.PersistentVolume{}, claims: map[string]*v1.PersistentVolumeClaim{}, namespaces: map[string]bool{}}
+	k := &cluster{volumes: map[string]*v1.PersistentVolume{}, paths: map[string]string{}, claims: map[string]*v1.PersistentVolumeClaim{}, namespaces: map[string]bool{}}
 	pvs, err := c.Client.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("listing the PersistentVolumes: %w", err)
 	}
 	for i, pv := range pvs.Items {
 		k.volumes[pv.Name] = &pvs.Items[i]
+		if path := c.at(&pvs.Items[i]); path != "" {
+			k.paths[path] = pv.Name
+		}
 	}
 	claims, err := c.Client.CoreV1().PersistentVolumeClaims("").List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -133,10 +137,8 @@ func (k *cluster) judge(c Config, v Volume, f found) (State, string) {
 	if problems := validation.IsDNS1123Subdomain(v.Name); len(problems) > 0 {
 		return Refused, "no PersistentVolume can have this name: " + problems[0]
 	}
-	for _, pv := range k.volumes {
-		if c.at(pv) == c.Location.Path(v.id.Dir) {
-			return Refused, fmt.Sprintf("PersistentVolume %s has the directory", pv.Name)
-		}
+	if name, taken := k.paths[c.Location.Path(v.id.Dir)]; taken {
+		return Refused, fmt.Sprintf("PersistentVolume %s has the directory", name)
 	}
 	return Importable, ""
 }

@@ -183,16 +183,25 @@ func placeOf(pv *v1.PersistentVolume) (server, path string) {
 	return "", ""
 }
 
+// place is where the directory of a volume is.
+type place struct{ volume, server, path string }
+
+func placesOf(volumes []v1.PersistentVolume) []place {
+	var places []place
+	for i := range volumes {
+		if server, path := placeOf(&volumes[i]); server != "" {
+			places = append(places, place{volumes[i].Name, strings.ToLower(server), path})
+		}
+	}
+	return places
+}
+
 // alone refuses a volume whose directory is another's too, or holds another's: of two CSI volumes each could be deleted alone.
 func alone(c *cluster, pv *v1.PersistentVolume, v Volume) error {
-	for i := range c.volumes {
-		other := &c.volumes[i]
-		server, path := placeOf(other)
-		if other.Name == pv.Name || !strings.EqualFold(server, v.Server) {
-			continue
-		}
-		if path == v.Path || strings.HasPrefix(path, v.Path+"/") {
-			return fmt.Errorf("the directory of PersistentVolume %s, %s, is the same or in it: delete one of the two", other.Name, path)
+	server, below := strings.ToLower(v.Server), v.Path+"/"
+	for _, other := range c.places {
+		if other.server == server && (other.path == v.Path || strings.HasPrefix(other.path, below)) && other.volume != pv.Name {
+			return fmt.Errorf("the directory of PersistentVolume %s, %s, is the same or in it: delete one of the two", other.volume, other.path)
 		}
 	}
 	return nil

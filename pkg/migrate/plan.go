@@ -81,6 +81,7 @@ func (p Plan) Count(s State) int {
 // cluster is what a plan is made from.
 type cluster struct {
 	volumes []v1.PersistentVolume
+	places  []place                              // of the volumes that are on an NFS server
 	claims  map[string]*v1.PersistentVolumeClaim // by namespace/name
 	pods    map[string][]string                  // names by namespace/name of a claim
 	classes map[string]*storage.StorageClass
@@ -171,6 +172,7 @@ func (m *Migration) look(ctx context.Context) (*cluster, error) {
 		return nil, fmt.Errorf("listing the PersistentVolumes: %w", err)
 	}
 	c.volumes = pvs.Items
+	c.places = placesOf(c.volumes)
 	claims, err := m.Client.CoreV1().PersistentVolumeClaims("").List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("listing the claims: %w", err)
