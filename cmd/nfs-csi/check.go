@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -74,10 +73,8 @@ func (o *checkOptions) run(ctx context.Context, export string, stdout, stderr io
 		return fmt.Errorf("interrupted: %w", ctx.Err())
 	}
 	if o.output == "json" {
-		encoder := json.NewEncoder(stdout)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(report); err != nil {
-			return fmt.Errorf("printing the report: %w", err)
+		if err := printJSON(stdout, report); err != nil {
+			return err
 		}
 	} else {
 		printResult(stdout, report)

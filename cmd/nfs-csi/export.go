@@ -58,7 +58,7 @@ func parseExport(text string) (volume.Location, error) {
 // oneExport wants exactly one argument, and says so.
 func oneExport(c *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return fmt.Errorf("%s takes one export, not %d arguments: %w", c.CommandPath(), len(args), errExport)
+		return fmt.Errorf("%s takes one export, not %d arguments: %w", c.Name(), len(args), errExport)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -195,9 +194,7 @@ func (o *gcOptions) show(stdout, stderr io.Writer, acts []inventory.Act) error {
 
 func (o *gcOptions) print(w io.Writer, outcomes []outcome) error {
 	if o.output == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(outcomes)
+		return printJSON(w, outcomes)
 	}
 	if len(outcomes) == 0 {
 		_, err := fmt.Fprintln(w, "There is nothing to do.")

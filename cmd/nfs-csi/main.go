@@ -14,13 +14,14 @@ func main() {
 	routeLibraryLogs()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal kills
-	err := execute(ctx, commandOf(os.Args[0]), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	root := commandOf(os.Args[0])
+	err := execute(ctx, root, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	var code exitCode
 	switch {
 	case errors.As(err, &code):
 		os.Exit(int(code))
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "nfs-csi:", err)
+		fmt.Fprintln(os.Stderr, root.CommandPath()+":", err)
 		os.Exit(1)
 	}
 }

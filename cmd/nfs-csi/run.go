@@ -54,13 +54,13 @@ func noArguments(c *cobra.Command, args []string) error {
 	case len(args) == 0:
 		return nil
 	case !c.HasAvailableSubCommands():
-		return fmt.Errorf("%s takes no arguments, not %q: see %s --help", c.CommandPath(), args[0], c.CommandPath())
+		return fmt.Errorf("%s takes no arguments, not %q: see %s --help", c.Name(), args[0], c.CommandPath())
 	}
 	meant := ""
 	if c.SuggestionsMinimumDistance = 2; len(c.SuggestionsFor(args[0])) > 0 {
 		meant = fmt.Sprintf(", was it %s?", strings.Join(c.SuggestionsFor(args[0]), " or "))
 	}
-	return fmt.Errorf("%s has no command %q%s: see %s --help", c.CommandPath(), args[0], meant, c.CommandPath())
+	return fmt.Errorf("there is no command %q%s: see %s --help", args[0], meant, c.CommandPath())
 }
 
 func showHelp(c *cobra.Command, _ []string) error { return c.Help() }

@@ -48,9 +48,9 @@ func TestBadArguments(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"command":       {[]string{"bogus"}, []string{`nfs-csi has no command "bogus": see nfs-csi --help`}},
+		"command":       {[]string{"bogus"}, []string{`there is no command "bogus": see nfs-csi --help`}},
 		"flag":          {[]string{"controller", "--bogus"}, []string{"unknown flag: --bogus", "nfs-csi controller --help"}},
-		"argument":      {[]string{"node", "here"}, []string{`nfs-csi node takes no arguments, not "here"`}},
+		"argument":      {[]string{"node", "here"}, []string{`node takes no arguments, not "here"`}},
 		"no node":       {[]string{"node"}, []string{"--node-id is missing"}},
 		"log format":    {[]string{"node", "--node-id=n", "--log-format=xml"}, []string{`"xml"`, "text or json"}},
 		"node endpoint": {[]string{"node", "--node-id=n", "--endpoint=/a.sock"}, []string{"unix:///path"}},
