@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -209,22 +210,37 @@ func alone(c *cluster, pv *v1.PersistentVolume, v Volume) error {
 
 // progressed says how far a volume is that has a note.
 func (m *Migration) progressed(c *cluster, n note) Volume {
+	var there *v1.PersistentVolume
+	for i := range c.volumes {
+		if pv := &c.volumes[i]; pv.Name == n.new.Name && (same(pv, n.new) || same(pv, n.old)) {
+			there = pv
+			n = n.grown(pv.Spec.Capacity[v1.ResourceStorage])
+		}
+	}
 	v := m.describe(c, n.old)
 	v.old, v.new, v.State, v.Reason = n.old, n.new, Begun, "an earlier run was stopped: apply goes on, undo goes back"
 	v.addFate()
 	claim := c.claims[v.Claim]
-	if claim == nil || claim.UID != n.old.Spec.ClaimRef.UID {
+	switch {
+	case claim == nil || claim.UID != n.old.Spec.ClaimRef.UID:
 		v.State, v.Reason = Gone, "its claim was deleted since: see whether PersistentVolume "+v.Name+" or the directory is still there; finish forgets it"
-		return v
-	}
-	for i := range c.volumes {
-		pv := &c.volumes[i]
-		if pv.Name == n.new.Name && same(pv, n.new) && pv.DeletionTimestamp == nil && bound(pv, claim) &&
-			pv.Spec.PersistentVolumeReclaimPolicy == n.new.Spec.PersistentVolumeReclaimPolicy {
-			v.State, v.Reason = Converted, "undo is possible until finish"
-		}
+	case there != nil && same(there, n.new) && there.DeletionTimestamp == nil && bound(there, claim) &&
+		there.Spec.PersistentVolumeReclaimPolicy == n.new.Spec.PersistentVolumeReclaimPolicy:
+		v.State, v.Reason = Converted, "undo is possible until finish"
 	}
 	return v
+}
+
+// grown is a note of a volume that has got a greater size since it was written.
+func (n note) grown(size resource.Quantity) note {
+	if was := n.old.Spec.Capacity[v1.ResourceStorage]; size.Cmp(was) <= 0 {
+		return n
+	}
+	n.old, n.new = n.old.DeepCopy(), n.new.DeepCopy()
+	for _, pv := range []*v1.PersistentVolume{n.old, n.new} {
+		pv.Spec.Capacity = v1.ResourceList{v1.ResourceStorage: size}
+	}
+	return n
 }
 
 // same says whether a volume of the cluster is one that a note has, whatever its reclaim policy is now.

@@ -181,6 +181,39 @@ func TestApplyUndoFinish(t *testing.T) {
 	w.converted("b") // which was finished
 }
 
+// A volume that grew as one of ours keeps its size when it goes back, and when it comes again.
+func TestSizesAreKept(t *testing.T) {
+	w := newWorld(t, pair("a")...)
+	m := w.migration()
+	size := func() string {
+		size := w.volume("pvc-a").Spec.Capacity[v1.ResourceStorage]
+		return size.String()
+	}
+	if err := m.Apply(t.Context(), w.plan(m)); err != nil {
+		t.Fatal(err)
+	}
+	grow := []byte(`{"spec":{"capacity":{"storage":"5Gi"}}}`)
+	if _, err := w.Client().CoreV1().PersistentVolumes().Patch(t.Context(), "pvc-a", types.MergePatchType, grow, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if p := w.plan(m); p.Count(Converted) != 1 || p.Volumes[0].Capacity != "5Gi" {
+		t.Errorf("the plan is %+v", p)
+	}
+	if err := m.Undo(t.Context(), w.plan(m)); err != nil {
+		t.Fatal(err)
+	}
+	if got := size(); got != "5Gi" || w.volume("pvc-a").Spec.NFS == nil {
+		t.Errorf("undone, it has %s", got)
+	}
+	if err := m.Apply(t.Context(), w.plan(m)); err != nil {
+		t.Fatal(err)
+	}
+	if got := size(); got != "5Gi" {
+		t.Errorf("converted again, it has %s", got)
+	}
+	w.unharmed("a")
+}
+
 // Whatever request fails, with its effect or without, and whoever is killed then: no data are at risk, and the next run goes on
 // or goes back.
 func TestEveryFailure(t *testing.T) {
