@@ -87,7 +87,7 @@ func filled(file string, values map[string]any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	t, err := template.New(file).Funcs(template.FuncMap{"lower": strings.ToLower}).Option("missingkey=error").Parse(string(text))
+	t, err := template.New(file).Option("missingkey=error").Parse(string(text))
 	if err != nil {
 		return "", err
 	}

@@ -21,7 +21,7 @@ func (n namespace) withCRD(kinds ...string) (chart string) {
 		"values.yaml": "externalSnapshotter: {enabled: true}\n",
 	}
 	for _, kind := range kinds {
-		files["templates/"+kind+".yaml"] = "{{ if .Values.externalSnapshotter.enabled }}\n" + n.manifest("crd.yaml", map[string]any{"Kind": kind, "Group": n.group()}) + "{{ end }}\n"
+		files["templates/"+kind+".yaml"] = "{{ if .Values.externalSnapshotter.enabled }}\n" + n.manifest("crd.yaml", map[string]any{"Kind": kind, "Plural": plural(kind), "Group": n.group()}) + "{{ end }}\n"
 	}
 	files["templates/stays.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: stays}\n"
 	for name, text := range files {
@@ -34,6 +34,15 @@ func (n namespace) withCRD(kinds ...string) (chart string) {
 		}
 	}
 	return chart
+}
+
+// plural is what an API server calls a kind in paths.
+func plural(kind string) string {
+	name := strings.ToLower(kind)
+	if strings.HasSuffix(name, "s") {
+		return name + "es"
+	}
+	return name + "s"
 }
 
 // group is an API group of this test alone.
@@ -66,7 +75,7 @@ func docCommands(t *testing.T, replace *strings.Replacer) []string {
 func TestCRDsLeaveTheirRelease(t *testing.T) {
 	n := newNamespace(t, "crds")
 	kinds := []string{"VolumeSnapshot", "VolumeSnapshotContent", "VolumeSnapshotClass"}
-	crd := func(kind string) string { return strings.ToLower(kind) + "s." + n.group() }
+	crd := func(kind string) string { return plural(kind) + "." + n.group() }
 	chart := n.withCRD(append(kinds, "Forgotten")...)
 	t.Cleanup(func() {
 		_ = n.helm("uninstall", "taken", "--ignore-not-found")
