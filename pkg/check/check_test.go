@@ -75,6 +75,7 @@ func TestLook(t *testing.T) {
 	}
 	r = Look(t.Context(), Config{NFS: config})
 	want(t, r, Fail, "export", "nothing listens there")
+	want(t, r, Fail, "export", "start the NFS server, or name its port")
 	f := nfsserver.FrontOf(t, nfsserver.AnswerNobody, nil, nfsserver.StartGoNFS(t))
 	r = Look(t.Context(), Config{NFS: nfs.Config{Server: f.Host, Port: f.Port, MountPort: f.Port, Export: "/e"}, Timeout: 500 * time.Millisecond})
 	want(t, r, Fail, "export", "no answer within 500ms -> look at the server's load and log, and at the network")

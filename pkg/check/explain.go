@@ -11,18 +11,7 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/nfs"
 )
 
-// dead is what to do about an address that cannot be connected to.
-func dead(err error) string {
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "start the NFS server, or name its port: mount option port="
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "check the address and the routes to it"
-	}
-	return "check the address, the network and the firewalls on the way (TCP port 2049)"
-}
-
-// fixes is what to do about errors of opening an export and of writing to it. The first match counts.
+// fixes is what to do about errors of reaching a server, of opening an export and of writing to it. The first match counts.
 var fixes = [...]struct {
 	cause error
 	fix   string
@@ -38,9 +27,14 @@ var fixes = [...]struct {
 	{fs.ErrPermission, "let the directory on the server belong to the user that the server makes of us, or export it with no_root_squash"},
 	{fs.ErrNotExist, "name an exported directory (see exports), and export it to this client's address: servers hide exports from those they do not admit"},
 	{syscall.ENOTDIR, "name a directory"},
+	{syscall.ECONNREFUSED, "start the NFS server, or name its port: mount option port="},
+	{syscall.EHOSTUNREACH, noRoute},
+	{syscall.ENETUNREACH, noRoute},
 	{nfs.ErrUnreachable, "look at the server's load and log, and at the network"},
 	{context.DeadlineExceeded, "look at the server's load and log, and at the network"},
 }
+
+const noRoute = "check the address and the routes to it"
 
 func fixOf(err error) string {
 	for _, f := range fixes {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs"
@@ -61,6 +63,14 @@ func (c *checker) connect(ctx context.Context, addresses []netip.Addr, port int)
 		}
 	}
 	return alive
+}
+
+// dead is what to do about an address that cannot be connected to.
+func dead(err error) string {
+	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) {
+		return fixOf(err)
+	}
+	return "check the address, the network and the firewalls on the way (TCP port 2049)"
 }
 
 func (c *checker) dial(ctx context.Context, address netip.AddrPort) (time.Duration, error) {

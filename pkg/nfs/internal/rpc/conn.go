@@ -176,7 +176,7 @@ func (c *Conn) write() {
 		buf, c.out = c.out, buf[:0]
 		c.mu.Unlock()
 		if _, err := c.nc.Write(buf); err != nil {
-			c.fail(fmt.Errorf("%w: %w", ErrLost, err))
+			c.fail(fmt.Errorf("%w: %w", ErrLost, withoutSource(err)))
 			return
 		}
 		if cap(buf) > 4*MaxRecord {
@@ -190,7 +190,7 @@ func (c *Conn) read() {
 	for {
 		record, err := readRecord(r, MaxRecord)
 		if err != nil {
-			c.fail(fmt.Errorf("%w: %w", ErrLost, err))
+			c.fail(fmt.Errorf("%w: %w", ErrLost, withoutSource(err)))
 			return
 		}
 		xid, reply, ok := parseReply(record)

@@ -81,7 +81,7 @@ func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
 func (d *Dialer) connectTo(ctx context.Context, address netip.Addr) (net.Conn, error) {
 	nc, err := d.dial(ctx, netip.AddrPortFrom(address, uint16(d.Port)).String())
 	if err != nil || d.TLS == nil {
-		return nc, err
+		return nc, withoutSource(err)
 	}
 	secure, err := d.startTLS(ctx, nc)
 	if err != nil {
@@ -89,6 +89,18 @@ func (d *Dialer) connectTo(ctx context.Context, address netip.Addr) (net.Conn, e
 		return nil, fmt.Errorf("%v: %w", address, err)
 	}
 	return secure, nil
+}
+
+// withoutSource is an error of the network without our own port in it, which is another one each time: Events that say the same are to be
+// counted, not listed.
+func withoutSource(err error) error {
+	op, ok := err.(*net.OpError) //nolint:errorlint // one that is inside another cannot be changed
+	if !ok {
+		return err
+	}
+	plain := *op
+	plain.Source = nil
+	return &plain
 }
 
 // answered tells errors of a server, or of our own settings, from those of the way to it.

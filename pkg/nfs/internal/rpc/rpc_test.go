@@ -367,6 +367,30 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
+// The same failure is said in the same words, from whichever port we called.
+func TestErrorsDoNotNameOurPort(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	for _, source := range []SourcePorts{AnyPort, LowIfAllowed} {
+		d := Dialer{Host: "127.0.0.1", Port: port, Timeout: 10 * time.Second, Source: source}
+		_, first := d.Connect(t.Context())
+		if first == nil || !strings.Contains(first.Error(), fmt.Sprintf("dial tcp 127.0.0.1:%d: connect: connection refused", port)) || !errors.Is(first, syscall.ECONNREFUSED) {
+			t.Errorf("%v", first)
+		}
+	}
+	read := &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: 12345}, Addr: &net.TCPAddr{Port: 2049}, Err: syscall.ECONNRESET}
+	if got := withoutSource(read); strings.Contains(got.Error(), "12345") || !errors.Is(got, syscall.ECONNRESET) || read.Source == nil {
+		t.Errorf("%v", got)
+	}
+	if got := withoutSource(io.EOF); got != io.EOF {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestPause(t *testing.T) {
 	last := time.Duration(-1)
 	for n := range 100 {
