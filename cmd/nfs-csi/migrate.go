@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -79,6 +81,9 @@ func (o *migrateOptions) planCommand() *cobra.Command {
 			}
 			if err != nil {
 				return err
+			}
+			if o.output == "table" {
+				defer unmeasured(c.ErrOrStderr(), plan)
 			}
 			return o.show(c.OutOrStdout(), plan)
 		},
@@ -204,12 +209,29 @@ func (o *migrateOptions) print(w io.Writer, p migrate.Plan) {
 		p.Count(migrate.Converted), p.Count(migrate.Gone), p.Count(migrate.Refused))
 }
 
-// usedOf is a size, or why there is none.
+// usedOf is a size, or a question mark where [unmeasured] says why there is none.
 func usedOf(v migrate.Volume) string {
 	if v.Used == nil {
-		return v.UsedError
+		return "?"
 	}
 	return usedBy(&inventory.Used{Bytes: v.Used.Bytes, Partly: v.Used.Partly})
+}
+
+// unmeasured says why sizes are missing, each reason once.
+func unmeasured(w io.Writer, p migrate.Plan) {
+	names := map[string][]string{}
+	for _, v := range p.Volumes {
+		if v.UsedError != "" {
+			names[v.UsedError] = append(names[v.UsedError], v.Name)
+		}
+	}
+	for _, reason := range slices.Sorted(maps.Keys(names)) {
+		who := names[reason][0]
+		if more := len(names[reason]) - 1; more > 0 {
+			who += fmt.Sprintf(" and %d more", more)
+		}
+		fmt.Fprintf(w, "What %s takes is not known: %s\n", printable(who), printable(reason))
+	}
 }
 
 // columns prints rows in columns; what is empty is a dash.
