@@ -89,8 +89,8 @@ test-long: ## the NFS client on every server, version, kind of export and fault 
 	go test -count=1 -parallel 48 -timeout 60m ./test/nfsserver/... ./test/conformance/...
 	go test -count=1 -tags guest -timeout 60m -exec "$(CURDIR)/test/guest/run --nfsd --timeout 60m" ./test/conformance
 
-conformance: ## the upstream External.Storage suite
-	test/e2e/conformance/run
+conformance: ## the upstream External.Storage suite (FOCUS=REGEXP: only those specs)
+	test/e2e/conformance/run $(if $(FOCUS),'$(FOCUS)')
 
 bench: ## tables of times and sizes; never fails on one
 	test/bench/run

@@ -18,7 +18,7 @@ image_set() {
 	case $1 in
 	node) echo pause busybox coredns nfs-server mariadb ;;
 	e2e) echo busybox nfs-server mariadb ;; # what the scenarios of test/e2e need elsewhere
-	conformance) echo e2e-busybox e2e-agnhost e2e-glibc-dns-testing e2e-nginx ;; # what the External.Storage suite runs, under upstream's names
+	conformance) echo e2e-busybox e2e-agnhost e2e-glibc-dns-testing e2e-nginx storage-hello-populator storage-volume-data-source-validator ;; # what the External.Storage suite runs, under upstream's names
 	*) fail "there is no image set \"$1\"" ;;
 	esac
 }
@@ -27,14 +27,17 @@ image_set() {
 image_ref() {
 	case $1 in
 	e2e-*) echo "registry.k8s.io/e2e-test-images/${1#e2e-}:$(upstream_tag "${1#e2e-}")" ;;
+	storage-*) echo "registry.k8s.io/sig-storage/${1#storage-}:$(manifest_tag "${1#storage-}")" ;;
 	*) echo "nfs-csi.test/$1:1" ;;
 	esac
 }
 
+kubernetes_source() { (cd "$HERE/kubernetes" && go list -m -f '{{.Dir}}' k8s.io/kubernetes); }
+
 # upstream_tag NAME : the tag that the storage suites of this release ask for; there may be others of the name.
 upstream_tag() {
 	local source constant
-	source=$(cd "$HERE/kubernetes" && go list -m -f '{{.Dir}}' k8s.io/kubernetes)/test/utils/image/manifest.go
+	source=$(kubernetes_source)/test/utils/image/manifest.go
 	case $1 in
 	busybox) constant=BusyBox ;;
 	agnhost) constant=Agnhost ;;
@@ -43,6 +46,15 @@ upstream_tag() {
 	*) fail "no upstream image is called \"$1\" here" ;;
 	esac
 	awk -F'"' -v config="configs[$constant] " -v name="$1" 'index($0, config) && $2 == name { print $4 }' "$source"
+}
+
+# manifest_tag NAME : the tag in the manifests that the suite installs for volumes that somebody else than the driver fills.
+manifest_tag() {
+	local manifests tag
+	manifests=$(kubernetes_source)/test/e2e/testing-manifests/storage-csi/any-volume-datasource
+	tag=$(grep -rhoE "image: registry\.k8s\.io/sig-storage/$1:\S+" "$manifests" | sed 's/.*://')
+	[ -n "$tag" ] || fail "no manifest below $manifests names an image \"$1\""
+	echo "$tag"
 }
 
 # image_key NAME : what the image is made from. Cached files are named by their contents' hash: the name will do.
@@ -55,6 +67,7 @@ image_key() {
 	pause) inputs+=("$IMAGES/pause") ;;
 	e2e-agnhost) inputs+=("$(kubernetes_version)" "$(basename "$(agnhost_binary)")") ;;
 	e2e-*) inputs+=("$(kubernetes_version)") ;;
+	storage-*) inputs+=("$(kubernetes_version)" "$IMAGES/populator" "$REPO/go.sum" "$(declare -f fill_populator)") ;;
 	esac
 	key "${inputs[@]}"
 }
@@ -156,4 +169,13 @@ fill_e2e_agnhost() {
 	fill_busybox "$1"
 	cp "$(agnhost_binary)" "$1/agnhost"
 	flags=(-entrypoint /agnhost -cmd pause)
+}
+
+fill_storage_hello_populator() { fill_populator "$1" hello-populator; }
+fill_storage_volume_data_source_validator() { fill_populator "$1" volume-data-source-validator; }
+
+# fill_populator DIR PROGRAM : one program of ours that plays both.
+fill_populator() {
+	(cd "$REPO" && CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w" -o "$1/populator" ./test/images/populator)
+	flags=(-entrypoint "/populator,$2")
 }
