@@ -81,7 +81,7 @@ func newWorld(t *testing.T, shares Shares, owner string, classes ...*storage.Sto
 // says waits until the objects are these: bytes by class.
 func (w world) says(want map[string]int64) map[string]storage.CSIStorageCapacity {
 	w.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		list, err := w.StorageV1().CSIStorageCapacities("system").List(w.Context(), metav1.ListOptions{})
 		if err != nil {
 			w.Fatal(err)
@@ -139,7 +139,7 @@ func TestUnchangedCapacityIsNotWritten(t *testing.T) {
 	shares.mu.Lock()
 	looks := len(shares.asked)
 	shares.mu.Unlock()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		w.publisher.Soon()
 		shares.mu.Lock()
 		enough := len(shares.asked) >= looks+3
