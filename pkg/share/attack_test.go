@@ -50,6 +50,7 @@ func TestPlanted(t *testing.T) {
 		"volumes/pvc-1.json", "directories/a", "snapshots/x.json", "snapshots/x", "snapshots/y.json", "archives/archived-old.json", "archives/outside.json",
 		"trash/pvc-9-20200101T000000Z-RANDOM.json", "trash/pvc-9-20200101T000000Z-RANDOM", "staging/v+pvc-1+RANDOM", "staging/s+x+RANDOM", "staging/d+pvc-1+RANDOM",
 		"staging/d+pvc-1+RANDOM.json", "staging/l+pvc-1+RANDOM", "staging/v+pvc-9+RANDOM", "staging/pvc-1.json", "volumes/stranger.json", "directories/stranger",
+		"parents/ns", "parents/outside",
 	} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
@@ -65,7 +66,7 @@ func planted(t *testing.T, at string, plant func(w *world, name string)) {
 	w.mkdir("outside", "outside/sub")
 	w.write("outside/secret", "s")
 	w.write("outside/sub/secret", "t")
-	var v, b, old volume.Volume
+	var v, b, old, nested volume.Volume
 	w.must(w.clean(creates(&old, archiving("old", "old", time.Hour))))
 	w.must(w.clean(deletes(old.ID)))
 	w.must(w.clean(creates(&b, request("pvc-b", "b", volume.Delete, false))))
@@ -74,11 +75,14 @@ func planted(t *testing.T, at string, plant func(w *world, name string)) {
 	w.write("a/file", "x")
 	var x volume.Snapshot
 	w.must(w.clean(freezes(&x, "x", v.ID)))
+	w.must(w.clean(creates(&nested, request("nested", "ns/nested", volume.Delete, false))))
 	w.must(w.fs.RemoveAll(t.Context(), at, nil))
 	plant(w, at)
 	before := fmt.Sprint(w.tree("outside"), w.tree("b"))
 	began := time.Now()
-	for name, do := range hostileOps(w, v, x) {
+	ops := hostileOps(w, v, x)
+	ops["delete what is below ns"] = deletes(nested.ID)
+	for name, do := range ops {
 		w.explained(name, w.clean(do))
 	}
 	if took := time.Since(began); took > 30*time.Second {

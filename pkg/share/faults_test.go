@@ -279,6 +279,41 @@ func TestDeleteFailures(t *testing.T) {
 	}
 }
 
+// TestParentsFailures: whatever fails while the last volume below a directory is deleted, the next call removes that directory, and none
+// that holds something or that we did not make.
+func TestParentsFailures(t *testing.T) {
+	for _, policy := range []volume.Policy{volume.Delete, volume.ArchiveFlat} {
+		t.Run(string(policy), func(t *testing.T) {
+			everyFailure(t, func(t *testing.T, w *world) {
+				w.mkdir("own")
+				var a, b volume.Volume
+				w.must(w.clean(creates(&a, request("pvc-a", "own/ns/team/a", policy, false))))
+				w.must(w.clean(creates(&b, request("pvc-b", "own/ns/b", volume.Delete, false))))
+				for _, v := range []volume.Volume{a, b} {
+					if err := w.disturbed(deletes(v.ID)); err != nil {
+						w.must(w.clean(deletes(v.ID)))
+					}
+					w.emptied()
+					want := []string{"own/"}
+					if v == a {
+						want = append(want, "own/ns/", "own/ns/b/")
+					}
+					if policy == volume.ArchiveFlat {
+						want = append(want, "archived-a/")
+					}
+					for _, above := range []string{"own/ns", "own/ns/team"} { // what the server refuses for good stays
+						if w.used.failure == refused && w.exists(above) && !slices.Contains(want, above+"/") {
+							want = append(want, above+"/")
+						}
+					}
+					w.shows(want...)
+				}
+				w.must(sharetest.Audit(t.Context(), w.fs))
+			})
+		})
+	}
+}
+
 // TestRivals: one process fails over a directory, another volume wants it, then the first is tried again. One of the
 // two has it in the end, whole.
 func TestRivals(t *testing.T) {

@@ -241,11 +241,13 @@ func (w *world) collects() {
 				w.must(w.until(thaws(s.Record.ID(place))))
 			}
 		}
-		for _, r := range found.Reservations { // by hand, as it is said to do
-			w.must(w.fs.Remove(w.Context(), path.Join(volume.Reserved, "directories", r.Name)))
-		}
-		for _, name := range found.Damaged {
+		for _, name := range found.Damaged { // by hand, as it is said to do
 			w.must(w.fs.Remove(w.Context(), name))
+		}
+		found, err = p.Survey(p.ctx, place, nil) // what was reserved for a record that was damaged is for none now
+		w.must(err)
+		for _, r := range found.Reservations {
+			w.must(w.fs.Remove(w.Context(), path.Join(volume.Reserved, "directories", r.Name)))
 		}
 		return nil
 	}))

@@ -22,6 +22,32 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
+// TestTidyMarks: a mark whose directory has gone goes when the share is opened; others stay, and so does what is no mark.
+func TestTidyMarks(t *testing.T) {
+	w := &world{T: t, fs: memfs.New()}
+	var v volume.Volume
+	w.must(w.clean(creates(&v, request("pvc-1", "ns/team/a", volume.Delete, false))))
+	marks := volume.Reserved + "/parents/"
+	w.link("../../gone", marks+"gone")
+	w.link("../../gone", marks+"other")
+	w.link("../../../gone", marks+"up")
+	w.write(marks+"file", "x")
+	w.must(w.clean(func(p *process) error {
+		_, err := p.Space(p.ctx, place, nil)
+		for deadline := time.Now().Add(20 * time.Second); w.exists(marks+"gone") && time.Now().Before(deadline); {
+			pause()
+		}
+		return err
+	}))
+	var got []string
+	for _, info := range w.list(marks[:len(marks)-1]) {
+		got = append(got, info.Name())
+	}
+	if want := []string{"file", "ns", "ns%2Fteam", "other", "up"}; !slices.Equal(got, want) {
+		t.Errorf("marks are %q, want %q", got, want)
+	}
+}
+
 // TestNoGrowth makes and deletes 1,000 volumes: one share is opened, and no goroutine is left over.
 func TestNoGrowth(t *testing.T) {
 	const cycles = 1000

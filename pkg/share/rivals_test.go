@@ -1,11 +1,13 @@
 package share_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"testing"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share/memfs"
 	"github.com/nfs-csi/nfs-csi/pkg/share/sharetest"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
@@ -158,6 +160,83 @@ func TestArchiveMeanwhile(t *testing.T) {
 		}
 		w.holds([]volume.Volume{b}, "archived-data/", "archived-data-pvc-a/", "archived-data-pvc-a/old=a")
 	})
+}
+
+// TestCreateBesideTheLast: the last volume below a directory is deleted while another one is made there, at any moment of either.
+func TestCreateBesideTheLast(t *testing.T) {
+	source := volume.ID{Location: place, Dir: "data", UUID: "pvc-0", Policy: volume.Delete}
+	for name, second := range map[string]volume.Request{
+		"empty":   request("pvc-b", "ns/team/b", volume.Delete, false),
+		"filled":  filling("pvc-b", "ns/team/b", volume.Delete, volume.Source{Volume: &source}),
+		"adopted": request("pvc-b", "ns/team/b", volume.Delete, true),
+	} {
+		for _, first := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, first), func(t *testing.T) {
+				everyMoment(t, func(t *testing.T, w *world) {
+					v, x := w.sourced()
+					var a, b volume.Volume
+					w.must(w.clean(creates(&a, request("pvc-a", "ns/team/a", volume.Delete, false))))
+					do, rival := deletes(a.ID), creates(&b, second)
+					if first {
+						do, rival = rival, do
+					}
+					var err error
+					w.must(w.again(w.disturbedBy(func() { err = w.clean(rival) }, do), do))
+					w.must(w.again(err, rival))
+					w.emptied()
+					w.must(sharetest.AuditAll(t.Context(), w.fs, []volume.Volume{v, b}, []volume.Snapshot{x}))
+					w.must(w.clean(deletes(b.ID)))
+					w.emptied()
+					want := slices.Clone(sourceTree)
+					for _, above := range []string{"ns", "ns/team"} {
+						if w.used.op == "Remove" && w.exists(above) { // made again before its mark went: in doubt it stays
+							want = append(want, above+"/")
+						}
+					}
+					w.keeps([]volume.Volume{v}, []volume.Snapshot{x}, want...)
+				})
+			})
+		}
+	}
+}
+
+// TestParentRemovedMeanwhile: what a late deletion has moved aside is another volume's by now, and has to be moved back to below a directory
+// that has gone, with the last other volume in it.
+func TestParentRemovedMeanwhile(t *testing.T) {
+	w := &world{T: t, fs: memfs.New()}
+	var a, b, c volume.Volume
+	w.must(w.clean(creates(&a, request("pvc-a", "ns/data", volume.Delete, false))))
+	p := newProcess(w.fs, "", 0, 0)
+	defer p.Close()
+	moved := 0
+	p.hooked.Before = func(_ context.Context, call sharetest.Call) error {
+		if call.Op == "Rename" && call.Names[0] == "ns/data" {
+			w.must(w.clean(deletes(a.ID)))
+			w.must(w.clean(creates(&b, request("pvc-b", "ns/data", volume.Delete, false))))
+			w.must(w.clean(creates(&c, request("pvc-c", "ns/c", volume.Delete, false))))
+			w.write("ns/data/file", "b")
+		}
+		return nil
+	}
+	p.hooked.After = func(_ context.Context, call sharetest.Call) error {
+		if call.Op == "Rename" && call.Names[0] == "ns/data" {
+			moved++
+			w.must(w.clean(deletes(c.ID)))
+			if w.exists("ns") {
+				t.Error("the parent has not gone: this tests nothing")
+			}
+		}
+		return nil
+	}
+	if err := deletes(a.ID)(p); !errors.Is(err, volume.ErrBusy) || moved != 1 {
+		t.Errorf("moved aside %d times: %v", moved, err)
+	}
+	w.must(w.clean(deletes(a.ID)))
+	w.emptied()
+	w.holds([]volume.Volume{b}, "ns/", "ns/data/", "ns/data/file=b")
+	w.must(w.clean(deletes(b.ID)))
+	w.emptied()
+	w.holds(nil)
 }
 
 func (w *world) wantsExists(err error) {

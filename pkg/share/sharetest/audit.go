@@ -14,7 +14,7 @@ import (
 )
 
 // Audit reports in what a share differs from one that holds exactly these volumes, whole, and nothing else of ours:
-// records, reservations, snapshots and files half made or left behind. It does not look into the trash.
+// records, reservations, snapshots, marks and files half made or left behind. It does not look into the trash.
 func Audit(ctx context.Context, fsys share.FS, volumes ...volume.Volume) error {
 	return AuditAll(ctx, fsys, volumes, nil)
 }
@@ -34,7 +34,7 @@ func AuditAll(ctx context.Context, fsys share.FS, volumes []volume.Volume, snaps
 		errs = append(errs, auditVolume(ctx, fsys, v))
 	}
 	errs = append(errs, auditNames(ctx, fsys, "volumes", records), auditNames(ctx, fsys, "directories", links),
-		auditNames(ctx, fsys, "staging", nil), auditNames(ctx, fsys, "snapshots", taken))
+		auditNames(ctx, fsys, "staging", nil), auditNames(ctx, fsys, "snapshots", taken), auditMarks(ctx, fsys))
 	return errors.Join(errs...)
 }
 
@@ -87,6 +87,30 @@ func auditVolume(ctx context.Context, fsys share.FS, v volume.Volume) error {
 		return fmt.Errorf("volume %+v is recorded as %+v", v, r)
 	case target != "../volumes/"+key:
 		return fmt.Errorf("directory %q is reserved for %q, not for %q", v.ID.Dir, target, key)
+	}
+	return nil
+}
+
+// auditMarks checks that what is marked as made above others is there.
+func auditMarks(ctx context.Context, fsys share.FS) error {
+	dir := path.Join(volume.Reserved, "parents")
+	infos, err := fsys.ReadDir(ctx, dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("listing marks: %w", err)
+	}
+	for _, info := range infos {
+		target, err := fsys.Readlink(ctx, path.Join(dir, info.Name()))
+		if err != nil {
+			return fmt.Errorf("mark %q: %w", info.Name(), err)
+		}
+		at := path.Join(dir, target)
+		marked, err := fsys.Lstat(ctx, at)
+		if err == nil && (!marked.IsDir() || volume.Key(at) != info.Name()) {
+			err = fmt.Errorf("it is %v", marked.Mode())
+		}
+		if err != nil {
+			return fmt.Errorf("mark %q is of %q: %w", info.Name(), at, err)
+		}
 	}
 	return nil
 }

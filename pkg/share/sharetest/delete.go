@@ -33,9 +33,60 @@ func (s *suite) delete() {
 	s.drop(volume.ID{Location: here, Dir: "never/below", UUID: "x", Policy: volume.Delete})
 	s.holds()
 	s.purged()
-	s.root("ns", "outside")
+	s.root("outside")
 	s.content("outside/file", "kept")
 	s.filled("a", nil) // the name is free
+}
+
+// parents: what is made above volumes and archives goes with the last of them, and nothing else does.
+func (s *suite) parents() {
+	s.mkdir("old")
+	below := func(name, dir, policy string) volume.Volume {
+		return s.filled(name, parameters{volume.ParamSubDir: dir, volume.ParamOnDelete: policy})
+	}
+	a, b, c := below("a", "ns/team/a", "delete"), below("b", "ns/team/b", "archive"), below("c", "ns/c", "delete")
+	d, e := below("d", "old/d", "delete"), below("e", "kept/e", "retain")
+	s.drop(a.ID)
+	s.drop(d.ID)
+	s.drop(e.ID)
+	s.holds(b, c)
+	if got := s.names("ns"); !slices.Equal(got, []string{"c", "team"}) {
+		s.Errorf("ns holds %q", got)
+	}
+	s.drop(b.ID)
+	if got := s.names("ns"); !slices.Equal(got, []string{"c"}) {
+		s.Errorf("ns holds %q", got)
+	}
+	s.drop(c.ID)
+	s.holds()
+	s.root("archived-ns", "kept", "old")
+
+	s.mkdir("ns") // somebody makes one himself now
+	c = below("c", "ns/c", "delete")
+	s.drop(c.ID)
+	s.root("archived-ns", "kept", "ns", "old")
+	s.must(s.fs.Remove(s.ctx, "ns"))
+
+	c = below("c", "ns/c", "delete") // somebody puts something there
+	s.write("ns/file", "kept")
+	s.drop(c.ID)
+	s.content("ns/file", "kept")
+	s.must(s.fs.Remove(s.ctx, "ns/file"))
+	c = below("c", "ns/c", "delete") // and takes it away
+	s.drop(c.ID)
+	s.root("archived-ns", "kept", "old")
+
+	c = below("c", "ns/c", "delete") // a volume without a record leaves what is above it
+	s.mkdir("ns/legacy")
+	s.drop(c.ID)
+	s.drop(volume.ID{Location: here, Dir: "ns/legacy", UUID: "pvc-1", Policy: volume.Delete})
+	s.root("archived-ns", "kept", "ns", "old")
+	mine := s.make("mine", parameters{volume.ParamSubDir: "ns", volume.ParamOnExisting: "adopt", volume.ParamOnDelete: "retain"})
+	s.drop(mine.ID) // and who adopts it keeps it
+	c = below("c", "ns/c", "delete")
+	s.drop(c.ID)
+	s.holds()
+	s.root("archived-ns", "kept", "ns", "old")
 }
 
 func (s *suite) deleteRetain() {
@@ -59,7 +110,7 @@ func (s *suite) deleteArchive() {
 	s.drop(b.ID)
 	s.drop(b.ID)
 	s.holds()
-	s.root("archived-a", "archived-ns", "ns")
+	s.root("archived-a", "archived-ns")
 	s.content("archived-a/file", "a")
 	s.content("archived-ns/team/b/file", "b")
 	s.mode("archived-ns", 0o755)

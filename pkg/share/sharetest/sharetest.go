@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) share.FS) {
 		{"AdoptRefuses", (*suite).adoptRefuses},
 		{"HostileLayout", (*suite).hostileLayout},
 		{"Delete", (*suite).delete},
+		{"Parents", (*suite).parents},
 		{"DeleteRetain", (*suite).deleteRetain},
 		{"DeleteArchive", (*suite).deleteArchive},
 		{"ArchiveFlat", (*suite).archiveFlat},

@@ -141,6 +141,7 @@ func (c *creation) confirmPlace(ctx context.Context) error {
 	err := registry.Together(
 		func() error { return c.checkAbove(ctx) },
 		func() error { gone = c.stillOurs(ctx); return nil },
+		func() error { c.MarkParents(ctx, c.dropParents); return nil },
 	)
 	if err == nil && errors.Is(gone, volume.ErrBusy) {
 		if err := c.Remover.Retire(ctx, c.record); err != nil {

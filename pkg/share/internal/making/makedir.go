@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
@@ -45,6 +44,7 @@ func (c *creation) makeNested(ctx context.Context) error {
 	err := registry.Together(
 		func() error { return c.checkAbove(ctx) },
 		func() error { reserved = c.confirmReserved(ctx); return nil },
+		func() error { c.MarkParents(ctx, c.dropParents); return nil },
 	)
 	if err == nil {
 		err = reserved
@@ -75,16 +75,9 @@ func (c *creation) makeDir(ctx context.Context) error {
 }
 
 func (c *creation) makeParents(ctx context.Context) error {
-	for _, p := range c.record.Dir.Parents() {
-		made, err := c.MakeParent(ctx, p)
-		if err != nil {
-			return err
-		}
-		if made {
-			c.dropParents = append(c.dropParents, p)
-		}
-	}
-	return nil
+	made, err := c.MakeParents(ctx, c.record.Dir)
+	c.dropParents = append(c.dropParents, made...)
+	return err
 }
 
 // checkAbove looks once more for a volume above. Whoever makes a volume there reserves its directory before making
@@ -146,6 +139,7 @@ func madeAs(info fs.FileInfo, class volume.Class) bool {
 func (c *creation) adopt(ctx context.Context) error {
 	return registry.Together(
 		func() error { return c.checkBelow(ctx) },
+		func() error { return c.UnmarkParent(ctx, c.record.Dir) },
 		func() error { return c.NotShare(ctx, c.record.Dir) },
 		func() error { return c.confirmReserved(ctx) },
 		func() error {
@@ -189,10 +183,8 @@ func (c *creation) undo(ctx context.Context) error {
 	if c.dropEmpty {
 		empty = append(empty, c.record.Dir)
 	}
-	for _, p := range slices.Backward(empty) {
-		if err := c.RemoveEmpty(ctx, c.seen.Key, p); err != nil {
-			return err
-		}
+	if err := c.RemoveParents(ctx, c.seen.Key, empty); err != nil {
+		return err
 	}
 	return registry.Together(
 		func() error { return c.removeIf(ctx, c.dropRecord, registry.RecordPath(c.seen.Key)) },

@@ -21,11 +21,13 @@ const (
 	StagingDir     = volume.Reserved + "/staging"
 	SnapshotsDir   = volume.Reserved + "/snapshots"
 	ArchivesDir    = volume.Reserved + "/archives"
+	ParentsDir     = volume.Reserved + "/parents"
 )
 
 const (
 	RecordSuffix = ".json"
 	linkPrefix   = "../volumes/"
+	markPrefix   = "../../"
 	// expiringPrefix begins the reservation of an archive's directory while the archive is taken away.
 	expiringPrefix = "../archives/"
 	MaxRecord      = 64 << 10 // bytes of a record that are read
@@ -65,7 +67,7 @@ func (s *Share) Ensure(ctx context.Context) error {
 		return err
 	}
 	var calls []func() error
-	for _, dir := range []string{VolumesDir, DirectoriesDir, TrashDir, StagingDir, SnapshotsDir, ArchivesDir} {
+	for _, dir := range []string{VolumesDir, DirectoriesDir, TrashDir, StagingDir, SnapshotsDir, ArchivesDir, ParentsDir} {
 		calls = append(calls, func() error { return makeOwn(ctx, fsys, dir) })
 	}
 	if err := Together(calls...); err != nil {

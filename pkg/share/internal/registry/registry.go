@@ -7,6 +7,7 @@
 //	archives/DIR.json   the record of an archived volume, DIR being the Key of the directory that it is in now
 //	trash/              directories of deleted volumes, until their content is removed
 //	snapshots/KEY       the tree of a snapshot, KEY being that of its name; KEY.json beside it is its record
+//	parents/DIR         a link to the directory, DIR being its Key, that was made above those of volumes and goes with the last of them
 //	staging/            files and copies of trees that are moved into place when they are whole
 //
 // Record and link are made before the directory and go after it, each by a call that only one caller can win, so two

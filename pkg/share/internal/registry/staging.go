@@ -76,10 +76,14 @@ func (s *Share) unstage(ctx context.Context, info fs.FileInfo, key string) error
 	return err
 }
 
-// Tidy clears orphans once, when the share is opened. What cannot be cleared is left to the next time.
+// Tidy clears what crashes have left and nobody comes back for, once, when the share is opened. What cannot be cleared is left to the next time.
 func (s *Share) Tidy(ctx context.Context) {
-	if err := s.clearOrphans(ctx); err != nil && ctx.Err() == nil {
-		s.Log.Warn("what interrupted copies have left stays for now", "location", s.Location.String(), "err", err)
+	err := s.tidyMarks(ctx)
+	if err == nil {
+		err = s.clearOrphans(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.Log.Warn("what crashes have left stays for now", "location", s.Location.String(), "err", err)
 	}
 }
 

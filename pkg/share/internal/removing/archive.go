@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -117,25 +116,27 @@ func (d *deletion) archiveAt(ctx context.Context, from string, target volume.Dir
 	return d.Unreserve(ctx, d.seen.Key, target)
 }
 
-// moveTo makes what is missing above the target, and takes it back where that is on another file system.
+// moveTo makes what is missing above the target, and takes it back where that is on another file system. Whoever removes another archive
+// may take what is above it, empty, away again.
 func (d *deletion) moveTo(ctx context.Context, from string, target volume.Dir) (moved bool, err error) {
 	var made []volume.Dir
-	for _, p := range target.Parents() {
-		fresh, err := d.MakeParent(ctx, p)
-		if err != nil {
-			return false, err
+	for range registry.Attempts {
+		fresh, failed := d.MakeParents(ctx, target)
+		if failed != nil {
+			return false, failed
 		}
-		if fresh {
-			made = append(made, p)
+		made = append(made, fresh...)
+		moved, err = d.move(ctx, from, string(target))
+		if !errors.Is(err, fs.ErrNotExist) || len(target.Parents()) == 0 {
+			break
 		}
 	}
-	moved, err = d.move(ctx, from, string(target))
 	switch {
+	case moved:
+		d.MarkParents(ctx, made)
 	case errors.Is(err, syscall.EXDEV):
-		for _, p := range slices.Backward(made) {
-			if err := d.RemoveEmpty(ctx, d.seen.Key, p); err != nil {
-				return false, err
-			}
+		if err := d.RemoveParents(ctx, d.seen.Key, made); err != nil {
+			return false, err
 		}
 	case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR):
 		err = fmt.Errorf("%w: somebody else has just taken %q: %w", volume.ErrBusy, target, err)

@@ -158,8 +158,7 @@ func (d *deletion) giveBack(ctx context.Context, moved aside, held, owner string
 		}
 		moved = aside{name: held, at: registry.StagingDir + "/" + held}
 	}
-	err := d.FS.Rename(ctx, moved.at, string(d.id.Dir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // else another try has found it, while it still was our volume's
+	if err := d.putBack(ctx, moved.at); err != nil {
 		return fmt.Errorf("moving %q back to %q, which is the directory of volume %q by now: %w", moved.at, d.id.Dir, owner, err)
 	}
 	if name := registry.StagingDir + "/" + moved.name; moved.name != "" && name != moved.at {
@@ -168,6 +167,28 @@ func (d *deletion) giveBack(ctx context.Context, moved aside, held, owner string
 		}
 	}
 	return d.passedOn(owner)
+}
+
+// putBack moves what is aside to the directory's name. That it has gone is fine: another try has found it, while it still was our
+// volume's. What is above the directory may have gone meanwhile, which was empty.
+func (d *deletion) putBack(ctx context.Context, from string) error {
+	var made []volume.Dir
+	var err error
+	for range registry.Attempts {
+		if err = d.FS.Rename(ctx, from, string(d.id.Dir)); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if info, err := d.Lstat(ctx, from); err != nil || info == nil {
+			return err
+		}
+		fresh, err := d.MakeParents(ctx, d.id.Dir)
+		if err != nil {
+			return err
+		}
+		made = append(made, fresh...)
+	}
+	d.MarkParents(ctx, made)
+	return err
 }
 
 func (d *deletion) passedOn(owner string) error {

@@ -88,6 +88,13 @@ func (s *Remover) Expire(ctx context.Context, r Archive) (gone bool, err error) 
 	if info != nil {
 		s.Log.Info("removing an archive that is due", "location", s.Location.String(), "directory", string(r.Dir), "volume", r.Volume, "archived", r.Archived)
 	}
+	marked, err := s.MarkedAbove(ctx, r.Dir)
+	if err == nil {
+		err = s.removeMarked(ctx, volume.Key(r.Volume), r.Dir, marked)
+	}
+	if err != nil {
+		return false, err
+	}
 	if err := s.UnreserveExpiring(ctx, volume.Key(r.Volume), r.Dir); err != nil {
 		return false, err
 	}
