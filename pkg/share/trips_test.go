@@ -65,9 +65,9 @@ func TestRoundTrips(t *testing.T) {
 			{"a directory below a new one", 6, create("c", "ns/c", volume.Retain)},
 			{"retain", 4, drop},
 			{"a directory below another", 4, create("d", "ns/d", volume.Archive)},
-			{"archive, and mark what is above it", 17, drop},
+			{"archive, and mark what is above it", 18, drop},
 			{"a directory below two new ones", 7, create("e", "two/new/e", volume.Delete)},
-			{"delete it, and what is above it", 11, drop},
+			{"delete it, and what is above it", 12, drop},
 		} {
 			began := time.Now()
 			if err := tt.do(); err != nil {

@@ -19,19 +19,16 @@ type deletion struct {
 	id     volume.ID
 	seen   registry.State
 	policy volume.Policy
-	held   []string     // what earlier tries have moved aside, see moveAside
-	marked []volume.Dir // above the directory: those that go with the last volume in them
+	held   []string // what earlier tries have moved aside, see moveAside
 }
 
 // Delete deletes the volume with handle id. A volume without a record is one of a predecessor's, or deleted already.
 func (s *Remover) Delete(ctx context.Context, id volume.ID) error {
 	var st registry.State
 	var held []string
-	var marked []volume.Dir
 	err := registry.Together(
 		func() (err error) { st, err = s.Look(ctx, id.Name(), id.Dir); return err },
 		func() (err error) { held, err = s.heldOf(ctx, volume.Key(id.Name())); return err },
-		func() (err error) { marked, err = s.MarkedAbove(ctx, id.Dir); return err },
 	)
 	if err == nil && st.Found != registry.Whole && st.Info != nil {
 		// A record comes before its directory, but both may have come between our two reads: only a second look is sure.
@@ -40,7 +37,7 @@ func (s *Remover) Delete(ctx context.Context, id volume.ID) error {
 	if err != nil {
 		return err
 	}
-	d := &deletion{Remover: s, id: id, seen: st, policy: id.Policy, held: held, marked: marked}
+	d := &deletion{Remover: s, id: id, seen: st, policy: id.Policy, held: held}
 	if st.Found == registry.Whole {
 		d.policy = st.Record.Policy
 		if st.Record.Dir != id.Dir {
@@ -68,13 +65,22 @@ func (s *Remover) Delete(ctx context.Context, id volume.ID) error {
 	return d.end(ctx)
 }
 
-// clearAbove removes what was made above the directory and is empty now. It does so only while the directory is reserved for the volume, as long
-// as which nobody gets one above it, and only for volumes with a record: those of predecessors leave what is above them.
+// clearAbove removes what was made above the directory and is empty now: only while the directory is reserved for the volume, as long as which
+// nobody gets one above it, and only for volumes with a record. Those of predecessors leave what is above them.
 func (d *deletion) clearAbove(ctx context.Context) error {
-	if d.seen.Found != registry.Whole || !d.seen.Ours() || d.seen.Above != "" || d.policy == volume.Retain {
+	if len(d.id.Dir.Parents()) == 0 || d.seen.Found != registry.Whole || !d.seen.Ours() || d.seen.Above != "" || d.policy == volume.Retain {
 		return nil
 	}
-	return d.removeMarked(ctx, d.seen.Key, d.id.Dir, d.marked)
+	var owner string
+	var marked []volume.Dir
+	err := registry.Together(
+		func() (err error) { owner, err = d.ReservedFor(ctx, d.id.Dir); return err },
+		func() (err error) { marked, err = d.MarkedAbove(ctx, d.id.Dir); return err },
+	)
+	if err != nil || owner != d.seen.Key {
+		return err
+	}
+	return d.removeMarked(ctx, d.seen.Key, d.id.Dir, marked)
 }
 
 // removeMarked removes marked directories above dir. That one cannot be removed is no reason not to delete a volume: it stays.
