@@ -98,6 +98,9 @@ func (s *Share) MarkedAbove(ctx context.Context, dir volume.Dir) (marked []volum
 			func() error {
 				info, err := s.Lstat(ctx, string(p))
 				other[i] = info != nil && !info.IsDir()
+				if failure.Definite(err, s.Classify) { // a link, or a file, above
+					other[i], err = true, nil
+				}
 				return err
 			})
 	}
