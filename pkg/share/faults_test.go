@@ -309,6 +309,7 @@ func TestParentsFailures(t *testing.T) {
 					w.shows(want...)
 				}
 				w.must(sharetest.Audit(t.Context(), w.fs))
+				w.marks()
 			})
 		})
 	}

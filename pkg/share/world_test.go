@@ -84,6 +84,7 @@ func (w *world) keeps(volumes []volume.Volume, snapshots []volume.Snapshot, want
 	if err := sharetest.AuditAll(w.Context(), w.fs, volumes, snapshots); err != nil {
 		w.Error(err)
 	}
+	w.marks()
 	w.shows(want...)
 }
 
@@ -93,7 +94,25 @@ func (w *world) holds(volumes []volume.Volume, want ...string) {
 	if err := sharetest.Audit(w.Context(), w.fs, volumes...); err != nil {
 		w.Error(err)
 	}
+	w.marks()
 	w.shows(want...)
+}
+
+// marks checks that what is marked is there, at the latest when the share was opened once more.
+func (w *world) marks() {
+	w.Helper()
+	if sharetest.AuditMarks(w.Context(), w.fs) == nil {
+		return
+	}
+	w.must(w.clean(func(p *process) error {
+		_, err := p.Space(p.ctx, place, nil)
+		for deadline := time.Now().Add(20 * time.Second); err == nil; pause() {
+			if err := sharetest.AuditMarks(w.Context(), w.fs); err == nil || time.Now().After(deadline) {
+				return err
+			}
+		}
+		return err
+	}))
 }
 
 func (w *world) shows(want ...string) {

@@ -14,7 +14,7 @@ import (
 )
 
 // Audit reports in what a share differs from one that holds exactly these volumes, whole, and nothing else of ours:
-// records, reservations, snapshots, marks and files half made or left behind. It does not look into the trash.
+// records, reservations, snapshots and files half made or left behind. It does not look into the trash.
 func Audit(ctx context.Context, fsys share.FS, volumes ...volume.Volume) error {
 	return AuditAll(ctx, fsys, volumes, nil)
 }
@@ -34,7 +34,7 @@ func AuditAll(ctx context.Context, fsys share.FS, volumes []volume.Volume, snaps
 		errs = append(errs, auditVolume(ctx, fsys, v))
 	}
 	errs = append(errs, auditNames(ctx, fsys, "volumes", records), auditNames(ctx, fsys, "directories", links),
-		auditNames(ctx, fsys, "staging", nil), auditNames(ctx, fsys, "snapshots", taken), auditMarks(ctx, fsys))
+		auditNames(ctx, fsys, "staging", nil), auditNames(ctx, fsys, "snapshots", taken))
 	return errors.Join(errs...)
 }
 
@@ -91,8 +91,8 @@ func auditVolume(ctx context.Context, fsys share.FS, v volume.Volume) error {
 	return nil
 }
 
-// auditMarks checks that what is marked as made above others is there.
-func auditMarks(ctx context.Context, fsys share.FS) error {
+// AuditMarks checks that what is marked as made above others is there. What a failure left goes when the share is opened next.
+func AuditMarks(ctx context.Context, fsys share.FS) error {
 	dir := path.Join(volume.Reserved, "parents")
 	infos, err := fsys.ReadDir(ctx, dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -187,7 +187,7 @@ func (s *suite) root(want ...string) {
 // holds checks that the share holds exactly these volumes and nothing that was left behind.
 func (s *suite) holds(volumes ...volume.Volume) {
 	s.Helper()
-	if err := Audit(s.ctx, s.fs, volumes...); err != nil {
+	if err := errors.Join(Audit(s.ctx, s.fs, volumes...), AuditMarks(s.ctx, s.fs)); err != nil {
 		s.Error(err)
 	}
 }
