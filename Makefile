@@ -86,7 +86,7 @@ test-faults: ## break servers and the node's process under its mounts, and provi
 
 test-long: ## the NFS client on every server, version, kind of export and fault that test-nfs leaves out
 	test/nfsserver/deps
-	go test -count=1 -parallel 48 -timeout 60m ./test/nfsserver/... ./test/conformance/...
+	go test -count=1 -parallel 24 -timeout 60m ./test/nfsserver/... ./test/conformance/...
 	go test -count=1 -tags guest -timeout 60m -exec "$(CURDIR)/test/guest/run --nfsd --timeout 60m" ./test/conformance
 
 conformance: ## the upstream External.Storage suite (FOCUS=REGEXP: only those specs)

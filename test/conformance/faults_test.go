@@ -43,7 +43,7 @@ func TestFaults(t *testing.T) {
 			for _, tried := range trials() {
 				t.Run(on.name+"/"+tried.name, func(t *testing.T) {
 					t.Parallel()
-					withFaults(t, on, tried.judge)
+					withFaults(t, on, tried)
 				})
 			}
 		}

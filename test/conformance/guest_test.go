@@ -114,7 +114,7 @@ func TestKernelFaults(t *testing.T) {
 		for _, tried := range trials() {
 			if !testing.Short() || slices.Contains(kernelTrials, tried.name) {
 				t.Run("v"+v.String()+"/"+tried.name, func(t *testing.T) {
-					withFaults(t, target{name: "kernel", Config: c, disk: c.Export, hurry: true}, tried.judge)
+					withFaults(t, target{name: "kernel", Config: c, disk: c.Export, hurry: true}, tried)
 				})
 			}
 		}

@@ -44,7 +44,7 @@ func inserted(word int) damage {
 // call is answered; without them the client waits until its patience ends, which some [mishaps] try.
 const (
 	mostWords   = 96
-	mostDamages = 3000 // of one operation, about
+	mostDamages = 600 // of one operation, about
 )
 
 func (on *target) damages(n, replies int) []damage {

@@ -23,25 +23,26 @@ type mishap struct {
 	faults []nfsserver.Fault
 	slow   bool // to live through
 	exact  bool // only where the protocol promises to do things exactly once
+	silent bool // what is lost is noticed by patience only
 }
 
-// mishaps that a client must live through without anybody noticing. Silence is noticed by patience only.
+// mishaps that a client must live through without anybody noticing.
 var mishaps = []mishap{
-	{"cut before the call", onCall(lose), false, false},
-	{"cut in the middle of the call", onCall(half), false, false},
-	{"cut before the reply", onReply(lose), false, false},
-	{"cut in the middle of the reply", onReply(half), false, false},
-	{"cut before three replies", slices.Repeat(onReply(lose), 3), true, false},
-	{"cut before the call and before the next reply", slices.Concat(onCall(lose), onReply(lose)), true, false},
-	{"reply delayed", onReply(late), false, false},
-	{"reply twice", onReply(twice), false, false},
-	{"call twice", onCall(twice), false, true},
-	{"reply in pieces", onReply(pieces), false, false},
-	{"strange records before the reply", onReply(strange), false, false},
-	{"record too long", onReply(endless), false, false},
-	{"call swallowed", onCall(swallow), true, false},
-	{"reply swallowed", onReply(swallow), true, false},
-	{"reply to nobody", onReply(rubbish), true, false},
+	{name: "cut before the call", faults: onCall(lose)},
+	{name: "cut in the middle of the call", faults: onCall(half)},
+	{name: "cut before the reply", faults: onReply(lose)},
+	{name: "cut in the middle of the reply", faults: onReply(half)},
+	{name: "cut before three replies", faults: slices.Repeat(onReply(lose), 3), slow: true},
+	{name: "cut before the call and before the next reply", faults: slices.Concat(onCall(lose), onReply(lose)), slow: true},
+	{name: "reply delayed", faults: onReply(late)},
+	{name: "reply twice", faults: onReply(twice)},
+	{name: "call twice", faults: onCall(twice), exact: true},
+	{name: "reply in pieces", faults: onReply(pieces)},
+	{name: "strange records before the reply", faults: onReply(strange)},
+	{name: "record too long", faults: onReply(endless)},
+	{name: "call swallowed", faults: onCall(swallow), slow: true, silent: true},
+	{name: "reply swallowed", faults: onReply(swallow), slow: true, silent: true},
+	{name: "reply to nobody", faults: onReply(rubbish), slow: true, silent: true},
 }
 
 type change = func(record []byte) (raw []byte, cut bool)
@@ -103,9 +104,13 @@ type target struct {
 	hurry bool   // hit a choice of the calls, and damage a choice of the words
 }
 
+// All of this must hold where many trials share a server and two processors: a server that is only slow must not be taken for a silent
+// one, whose calls are sent once more and make it slower still.
 const (
-	operationTimeout = time.Minute // of one operation, whatever happens to it
-	patience         = 2 * time.Second
+	operationTimeout = 3 * time.Minute  // of one operation, whatever happens to it
+	dialTimeout      = time.Minute      // no trial keeps a server from taking connections
+	patience         = 20 * time.Second // where nothing is swallowed
+	littlePatience   = 4 * time.Second  // where something is: each takes so long
 )
 
 // faulty is a client of a target behind a proxy.
@@ -115,20 +120,29 @@ type faulty struct {
 	proxy  *nfsserver.Proxy
 	fs     *nfs.FS
 	runs   int
+
+	longest time.Duration // of them
+	what    string        // came of that one
 }
 
-// withFaults runs judge with a client behind a proxy, and checks that it leaves nothing behind.
-func withFaults(t *testing.T, on target, judge func(f *faulty)) {
+// withFaults runs a trial with a client behind a proxy, and checks that it leaves nothing behind.
+func withFaults(t *testing.T, on target, tried trial) {
 	t.Helper()
 	p := &nfsserver.Proxy{Dial: on.Dial}
 	defer p.Close()
 	on.hurry = on.hurry || testing.Short()
+	patient := patience
+	if tried.silent {
+		patient = littlePatience
+	}
 	c := on.Config
-	c.Dial, c.CallTimeout = p.Connect, patience
+	c.Dial, c.DialTimeout, c.CallTimeout = p.Connect, dialTimeout, patient
 	f := &faulty{T: t, target: on, proxy: p, fs: open(t, c)}
-	judge(f)
+	began := time.Now()
+	tried.judge(f)
 	p.Plan(0)
 	f.allSlotsWork()
+	t.Logf("%d runs in %v, the longest %v (%s)", f.runs, time.Since(began).Round(time.Millisecond), f.longest.Round(time.Millisecond), f.what)
 }
 
 // outcome is what an operation left and said.
@@ -162,7 +176,11 @@ func (f *faulty) runUntil(ctx context.Context, over chan<- struct{}, op operatio
 	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
 	f.proxy.Plan(before, faults...)
+	began := time.Now()
 	o.answer, o.err = op.do(ctx, f.fs, name)
+	if took := time.Since(began); took > f.longest {
+		f.longest, f.what = took, fmt.Sprintf("%s, call %d: %v", op.name, before, o.err)
+	}
 	close(over)
 	o.fired = f.proxy.Fired() > 0
 	o.after = f.look(dir)
@@ -254,8 +272,9 @@ func (f *faulty) allSlotsWork() {
 
 // trial is something that a client goes through.
 type trial struct {
-	name  string
-	judge func(f *faulty)
+	name   string
+	judge  func(f *faulty)
+	silent bool // something is never answered
 }
 
 // trials let everything happen to each call of each operation.
@@ -268,12 +287,12 @@ func trials() []trial {
 					f.liveThrough(op, m)
 				}
 			}
-		}})
+		}, m.silent})
 	}
 	for _, op := range operations {
 		all = append(all,
-			trial{"damaged replies/" + op.name, func(f *faulty) { f.resist(op) }},
-			trial{"caller leaves/" + op.name, func(f *faulty) { f.leave(op) }})
+			trial{"damaged replies/" + op.name, func(f *faulty) { f.resist(op) }, false},
+			trial{"caller leaves/" + op.name, func(f *faulty) { f.leave(op) }, false})
 	}
 	return all
 }
