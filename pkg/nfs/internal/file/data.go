@@ -92,5 +92,5 @@ type Limits struct {
 // Pair is a file or directory and its copy.
 type Pair struct{ From, To Handle }
 
-// ErrNoXattrs: the server, or the version of the protocol, has no extended attributes.
+// ErrNoXattrs is returned where the server, or the version of the protocol, has no extended attributes.
 var ErrNoXattrs = errors.New("no extended attributes")
