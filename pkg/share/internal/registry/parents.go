@@ -189,9 +189,8 @@ func (s *Share) tidyMarks(ctx context.Context) error {
 
 func (s *Share) tidyMark(ctx context.Context, name string) error {
 	target, _ := s.FS.Readlink(ctx, name) // "" where it is gone, no link, or cannot be read now: the next tidying looks again
-	text, is := strings.CutPrefix(target, markPrefix)
-	dir, err := volume.ParseDir(text)
-	if !is || err != nil || markTarget(dir) != target || markPath(dir) != name {
+	dir, ours := markedIn(target)
+	if !ours || markPath(dir) != name {
 		return nil
 	}
 	there, err := s.Lstat(ctx, string(dir))
@@ -199,6 +198,13 @@ func (s *Share) tidyMark(ctx context.Context, name string) error {
 		return err
 	}
 	return s.Remove(ctx, name)
+}
+
+// markedIn reads the directory from what a mark holds.
+func markedIn(target string) (dir volume.Dir, ours bool) {
+	text, is := strings.CutPrefix(target, markPrefix)
+	dir, err := volume.ParseDir(text)
+	return dir, is && err == nil && markTarget(dir) == target
 }
 
 // ChangeDir sets owner and mode of a directory where they are given (not -1, not nil). The owner comes first: a server

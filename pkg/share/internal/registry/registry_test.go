@@ -53,6 +53,26 @@ func FuzzOwner(f *testing.F) {
 	})
 }
 
+// FuzzMark: no mark leads to anything but the directory that it was made for.
+func FuzzMark(f *testing.F) {
+	f.Add("../../ns")
+	f.Add("../../ns/team")
+	f.Add("../../../ns")
+	f.Add("../../.nfs-csi/volumes")
+	f.Add("/etc")
+	f.Fuzz(func(t *testing.T, target string) {
+		dir, ours := markedIn(target)
+		if parsed, err := volume.ParseDir(string(dir)); ours && (err != nil || parsed != dir || markTarget(dir) != target) {
+			t.Errorf("%q marks %q: %v", target, dir, err)
+		}
+		if dir, err := volume.ParseDir(target); err == nil {
+			if got, ours := markedIn(markTarget(dir)); !ours || got != dir {
+				t.Errorf("the mark of %q is of %q", dir, got)
+			}
+		}
+	})
+}
+
 // FuzzTrashName: a name in the trash fits a directory and tells its time, whatever the volume was called.
 func FuzzTrashName(f *testing.F) {
 	f.Add("pvc-1", int64(1e9))
