@@ -80,7 +80,7 @@ e2e: ## every scenario in a real cluster of two nodes
 e2e-kind: ## the same on kind, for machines with a container engine and a registry
 	test/e2e/kind/run
 
-test-faults: ## break servers and the node's process under its mounts, and provisioning in a cluster; prints tables of bounds and what was measured
+test-faults: ## break servers, nodes, controllers and the API server; prints tables of bounds and what was measured
 	test/faults/run
 	test/e2e/run faults
 

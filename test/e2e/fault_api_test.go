@@ -9,6 +9,44 @@ import (
 	"time"
 )
 
+// The API server says nothing for a minute while claims are made and deleted.
+func TestFaultAPIServerAway(t *testing.T) {
+	n := makeNamespace(t, "api")
+	s := n.newServer("server")
+	storage := s.class(mainExport, nil)
+	old, doomed, fresh := numbered("old", 3), numbered("doomed", 15), numbered("fresh", 30)
+	s.makeClaims(storage, append(old, doomed...)...)
+	w := s.startWriter("writer", "", old...)
+	s.ready("writer")
+	s.eventually("the first claims are bound", claimDeadline, s.allBound(doomed...))
+	s.eventually("the writer has begun", goneDeadline, w.goesOn(0))
+	rounds, err := w.rounds()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	s.makeClaims(storage, fresh...)
+	s.in(append([]string{"delete", "pvc", "--wait=false"}, doomed...)...)
+	t.Cleanup(func() { s.tool("resume", "apiserver") })
+	s.tool("pause", "apiserver")
+	time.Sleep(time.Minute) // the fault
+	s.tool("resume", "apiserver")
+	back := time.Now()
+	s.since(back, "API server away for a minute: 30 claims made before are bound", time.Minute, s.allBound(fresh...))
+	s.since(back, "API server away for a minute: 15 volumes deleted before are gone", time.Minute, func() error {
+		volumes, err := s.volumesOn(mainExport)
+		if err == nil && len(volumes) != len(old)+len(fresh) {
+			err = fmt.Errorf("there are %d volumes, and should be %d", len(volumes), len(old)+len(fresh))
+		}
+		return err
+	})
+	if err := w.goesOn(rounds + 10)(); err != nil {
+		t.Errorf("API server away for a minute: the pod had stopped writing: %v", err)
+	}
+	w.finish("API server away for a minute", s)
+	s.clean("API server away for a minute", mainExport, claimDeadline)
+}
+
 // numbered are n names.
 func numbered(name string, n int) (names []string) {
 	for i := range n {

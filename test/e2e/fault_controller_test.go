@@ -5,18 +5,36 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
+
+// failOver is how soon another controller must lead: a lease lasts 15 s, and is looked at every 2 s.
+const failOver = 20 * time.Second
 
 // A controller is killed while claims are made and deleted; all of it is done all the same, once.
 func TestSmokeControllerKilled(t *testing.T) {
 	n := makeNamespace(t, "killed")
 	s := n.newServer("server")
 	load := s.newLoad(8)
-	load.round("controller killed", s.killLeader, time.Minute, claimDeadline)
+	once := func() func() { s.killLeader(); return func() {} } // its node starts it again
+	load.round("controller killed", once, time.Minute, claimDeadline)
 	load.end("controller killed")
+}
+
+// Leaders are killed, deleted and cut off from the API server at random moments, under load.
+func TestFaultControllers(t *testing.T) {
+	n := makeNamespace(t, "leaders")
+	s := n.newServer("server")
+	load := s.newLoad(30)
+	for range 2 {
+		load.round("leader killed", s.killLeader, failOver, claimDeadline)
+		load.round("leader deleted", s.deleteLeader, failOver, claimDeadline)
+		load.round("leader cut off from the API server", s.cutLeader, failOver, claimDeadline)
+	}
+	load.end("leaders that go")
 }
 
 // load is claims that come and go on one server. What was bound is marked, so that a directory made twice would be noticed.
@@ -52,7 +70,7 @@ func (l *load) mark() {
 }
 
 // round makes claims, deletes as many older ones, strikes at a random moment of that, and wants all of it to be done.
-func (l *load) round(what string, strike func(), takenOver, done time.Duration) {
+func (l *load) round(what string, strike func() func(), takenOver, done time.Duration) {
 	l.t.Helper()
 	older := l.claims()
 	l.number++
@@ -62,7 +80,8 @@ func (l *load) round(what string, strike func(), takenOver, done time.Duration) 
 	l.marked = append(l.marked, older[l.size/2:]...)
 	time.Sleep(rand.N(3 * time.Second)) // the moment
 	holder := l.holder()
-	strike()
+	undo := strike()
+	defer undo()
 	start := time.Now()
 	l.since(start, what+": another one leads", takenOver, func() error {
 		if now := l.holder(); now == holder || now == "" {
@@ -114,8 +133,59 @@ func (c cluster) leader() podInfo {
 	return c.podOf(c.system, pod)
 }
 
-// killLeader sends SIGKILL; the leader's node starts it again.
-func (c cluster) killLeader() { c.kill(c.leader(), "nfs-csi") }
+// killLeader sends SIGKILL. Undoing replaces the pod, so that its restarts do not slow down.
+func (c cluster) killLeader() (undo func()) {
+	p := c.leader()
+	c.kill(p, "nfs-csi")
+	return func() { c.replace(p) }
+}
+
+// deleteLeader is what an upgrade does: the leader may end its calls and gives the lease back.
+func (c cluster) deleteLeader() (undo func()) {
+	p := c.leader()
+	c.must("-n", c.system, "delete", "pod", p.Metadata.Name, "--wait=false")
+	return func() { c.controllersReady(p) }
+}
+
+// cutLeader drops what the leader sends to the API server: it lives, and must stop before another one begins.
+func (c cluster) cutLeader() (undo func()) {
+	p := c.leader()
+	rule := func(action string) {
+		c.on(p.Spec.NodeName, fmt.Sprintf("iptables %s FORWARD -s %s -p tcp --dport 6443 -j DROP", action, p.Status.PodIP))
+	}
+	rule("-I")
+	return func() { rule("-D"); c.replace(p) }
+}
+
+func (c cluster) replace(p podInfo) {
+	c.t.Helper()
+	c.must("-n", c.system, "delete", "pod", p.Metadata.Name, "--force", "--grace-period=0", "--ignore-not-found", "--wait=false")
+	c.controllersReady(p)
+}
+
+// controllers are the driver's pods that make volumes.
+func (c cluster) controllers() []podInfo {
+	c.t.Helper()
+	return c.podsOf(c.system, "app.kubernetes.io/component=controller")
+}
+
+// controllersReady waits until both are ready, and none of them is one of those that must have gone.
+func (c cluster) controllersReady(gone ...podInfo) {
+	c.t.Helper()
+	c.eventually("the controllers are ready", podDeadline, func() error {
+		ready := 0
+		for _, p := range c.controllers() {
+			old := slices.ContainsFunc(gone, func(g podInfo) bool { return g.Metadata.UID == p.Metadata.UID })
+			if !old && p.ready() {
+				ready++
+			}
+		}
+		if ready != 2 {
+			return fmt.Errorf("%d of 2 are", ready)
+		}
+		return nil
+	})
+}
 
 // allBound is a check that these claims are bound.
 func (n namespace) allBound(claims ...string) func() error {

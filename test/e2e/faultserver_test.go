@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -28,6 +29,12 @@ type export struct {
 
 // mainExport is what every faultServer serves.
 const mainExport = "/exports"
+
+// as is the same server in the hands of a subtest.
+func (s faultServer) as(t *testing.T) faultServer {
+	s.t = t
+	return s
+}
 
 // newServers starts servers, all at once. They export mainExport and more.
 func (n namespace) newServers(node string, more []export, names ...string) []faultServer {
@@ -92,6 +99,41 @@ func (s faultServer) class(share string, parameters map[string]string) string {
 		all[k] = v
 	}
 	return s.makeClass(s.pod+strings.ReplaceAll(share, "/", "-"), all)
+}
+
+// strike is a way for a server to fail, and to come back.
+type strike struct {
+	how      string
+	down, up func(faultServer)
+}
+
+var strikes = []strike{
+	{how: "killed", down: faultServer.stop, up: faultServer.start},
+	{how: "frozen", down: faultServer.freeze, up: faultServer.thaw},
+	{how: "unreachable", down: faultServer.blackHole, up: faultServer.heal},
+}
+
+// stop kills the server at once: connections are refused from then on.
+func (s faultServer) stop() {
+	s.run("touch /control/stopped; killall -9 ganesha.nfsd rpcbind; while pidof ganesha.nfsd; do sleep 0.1; done")
+}
+
+// start lets it start again; it then waits for its old clients to reclaim what they had open.
+func (s faultServer) start() { s.run("rm -f /control/stopped") }
+
+// freeze leaves a server that takes connections and never answers.
+func (s faultServer) freeze() { s.run("killall -STOP ganesha.nfsd") }
+func (s faultServer) thaw()   { s.run("killall -CONT ganesha.nfsd") }
+
+// blackHole drops, on every node, all that is sent to the server.
+func (s faultServer) blackHole() { s.onEveryNode("-I") }
+func (s faultServer) heal()      { s.onEveryNode("-D") }
+
+func (s faultServer) onEveryNode(action string) {
+	s.t.Helper()
+	for _, node := range s.nodes {
+		s.on(node, fmt.Sprintf("for chain in FORWARD OUTPUT; do iptables %s $chain -d %s -p tcp -j DROP || exit 1; done", action, s.address))
+	}
 }
 
 // holding is what lies on a share: names of volumes by what names them.

@@ -3,9 +3,13 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
+	"time"
 )
 
 // hammerNamespace has one pod on every node that may do there what root may.
@@ -56,9 +60,27 @@ grep -qs -e %s -e %s /proc/$p/cgroup && kill -KILL $p; done; true`, text, p.Meta
 // podInfo is what the tests ask of a pod.
 type podInfo struct {
 	Metadata struct {
-		Name, UID string
+		Name, UID         string
+		DeletionTimestamp string
 	}
-	Spec struct{ NodeName string }
+	Spec   struct{ NodeName string }
+	Status struct {
+		PodIP             string
+		ContainerStatuses []struct {
+			RestartCount int
+			Ready        bool
+		}
+	}
+}
+
+// ready says whether all containers are, and the pod is not on its way out.
+func (p podInfo) ready() bool {
+	for _, s := range p.Status.ContainerStatuses {
+		if !s.Ready {
+			return false
+		}
+	}
+	return len(p.Status.ContainerStatuses) > 0 && p.Metadata.DeletionTimestamp == ""
 }
 
 // podsOf are the pods of a namespace with a label.
@@ -71,6 +93,16 @@ func (c cluster) podsOf(namespace, label string) []podInfo {
 	return list.Items
 }
 
+// starts is one entry for every container of these pods and every start of it.
+func starts(pods []podInfo) (all []string) {
+	for _, p := range pods {
+		for _, s := range p.Status.ContainerStatuses {
+			all = append(all, fmt.Sprintf("%s %s, started %d times", p.Metadata.Name, p.Metadata.UID, s.RestartCount+1))
+		}
+	}
+	return all
+}
+
 // podOf is one pod.
 func (c cluster) podOf(namespace, name string) podInfo {
 	c.t.Helper()
@@ -79,4 +111,20 @@ func (c cluster) podOf(namespace, name string) podInfo {
 		c.t.Fatal(err)
 	}
 	return p
+}
+
+// tool runs the command of test/cluster, which can do to a machine what nobody in the cluster can.
+func (c cluster) tool(args ...string) {
+	c.t.Helper()
+	path := os.Getenv("E2E_CLUSTER")
+	if path == "" {
+		c.t.Fatal("E2E_CLUSTER is not set: this test needs a cluster of test/cluster; start it with test/e2e/run faults")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.WaitDelay = time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
+		c.t.Fatalf("%s %s: %v\n%s", path, strings.Join(args, " "), err, out)
+	}
 }

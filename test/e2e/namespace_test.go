@@ -64,6 +64,7 @@ func (n namespace) values(extra map[string]any) map[string]any {
 	v := map[string]any{
 		"Namespace": n.name, "Driver": n.driver, "Busybox": n.busybox, "MariaDB": n.mariadb, "NFSImage": n.nfs,
 		"Server": n.server, "Share": n.share, "OutsideServer": n.outside, "OutsideShare": n.outShare, "Mark": ours,
+		"Node": "", // any
 	}
 	for k, x := range extra {
 		v[k] = x

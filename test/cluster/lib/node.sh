@@ -26,6 +26,9 @@ node_config() {
 # Some virtual machines show /dev/kvm without a processor that can do it: guests then hang.
 can_use_kvm() { grep -qwE 'vmx|svm' /proc/cpuinfo && (: <>/dev/kvm) 2>/dev/null; }
 
+# has_disk N : the node was switched off, and the image that its disk begins with is still what nodes are made from.
+has_disk() { [ -e "$RUN/node$1.qcow2" ] && qemu-img info -U "$RUN/node$1.qcow2" | grep -qF "$(base_image)"; }
+
 # start_node N [fresh] : powers the node on, with a new disk if fresh.
 start_node() {
 	local n=$1 accel=(-accel "tcg,thread=multi,tb-size=512")
