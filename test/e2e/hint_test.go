@@ -18,11 +18,11 @@ func TestDefaultExportFails(t *testing.T) {
 			return
 		}
 		_, _ = n.tryIn("delete", "pvc", "--all")
-		_ = n.helm("uninstall", "taken", "--wait", "--ignore-not-found")
+		_ = n.helm("uninstall", n.name, "--wait", "--ignore-not-found")
 	})
 	n.release("--set", "driver.name="+n.driver+",nfs.server="+n.server+",nfs.share=/no/such/export,controller.replicas=1,metrics.nodePort=29762",
 		"--set", "node.nodeSelector.nfs-csi\\.test/none=here", "--set-json", "storageClasses=[]")
-	n.waits(podDeadline, "rollout", "status", "deployment/taken-nfs-csi-controller")
+	n.waits(podDeadline, "rollout", "status", "deployment/"+n.name+"-nfs-csi-controller")
 	pod := strings.TrimSpace(n.in("get", "pods", "-l", "app.kubernetes.io/component=controller", "-o", "jsonpath={.items[0].metadata.name}"))
 	n.warned(pod, `no volumes can be made on the default export `+regexp.QuoteMeta(n.server)+`:/no/such/export: .*Other exports are served`, podDeadline)
 	if out := n.in("describe", "pod", pod); !strings.Contains(out, "DefaultExportFails") {

@@ -14,12 +14,12 @@ func (n namespace) image() string {
 	return strings.TrimSpace(n.must("-n", n.system, "get", "deployment", "nfs-csi-controller", "-o", "jsonpath={.spec.template.spec.containers[0].image}"))
 }
 
-// release installs this tree's chart with this tree's image as the release "taken" of the test's namespace.
+// release installs this tree's chart with this tree's image as a release of the test's namespace, and of its name.
 func (n namespace) release(args ...string) {
 	n.t.Helper()
 	image := n.image()
 	colon := strings.LastIndex(image, ":")
-	args = append([]string{"install", "taken", variable("E2E_CHART", "../../deploy/charts/nfs-csi"), "--set", "image.repository=" + image[:colon] + ",image.tag=" + image[colon+1:]}, args...)
+	args = append([]string{"install", n.name, variable("E2E_CHART", "../../deploy/charts/nfs-csi"), "--set", "image.repository=" + image[:colon] + ",image.tag=" + image[colon+1:]}, args...)
 	if err := n.helm(args...); err != nil {
 		n.t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func (n namespace) nodePod(node string) string {
 	n.t.Helper()
 	var name string
 	n.eventually("our node's pod on "+node, podDeadline, func() error {
-		out, err := n.tryIn("get", "pods", "-l", "app.kubernetes.io/instance=taken,app.kubernetes.io/component=node", "--field-selector", "spec.nodeName="+node,
+		out, err := n.tryIn("get", "pods", "-l", "app.kubernetes.io/instance="+n.name+",app.kubernetes.io/component=node", "--field-selector", "spec.nodeName="+node,
 			"-o", "jsonpath={.items[0].metadata.name}")
 		if name = strings.TrimSpace(out); err == nil && name == "" {
 			err = fmt.Errorf("there is none")
@@ -58,7 +58,7 @@ func TestBothDriversOnOneNode(t *testing.T) {
 		}
 		_, _ = n.tryIn("delete", "pod", "first", "second", "third", "--ignore-not-found")
 		_, _ = n.tryIn("delete", "pvc", "--all")
-		_ = n.helm("uninstall", "taken", "--wait", "--ignore-not-found")
+		_ = n.helm("uninstall", n.name, "--wait", "--ignore-not-found")
 		_, _ = n.tryIn("delete", "pod", "old-node", "--ignore-not-found")
 		_, _ = n.try("delete", "csidriver", n.driver, "--ignore-not-found")
 		_, _ = n.try("delete", "pv", n.class("first"), "--ignore-not-found")
@@ -76,7 +76,7 @@ func TestBothDriversOnOneNode(t *testing.T) {
 
 	// Both.
 	n.release("--set", "driver.name="+n.driver+",controller.replicas=1,metrics.nodePort=29752", "--set-json", "storageClasses=[]")
-	n.waits(podDeadline, "rollout", "status", "deployment/taken-nfs-csi-controller")
+	n.waits(podDeadline, "rollout", "status", "deployment/"+n.name+"-nfs-csi-controller")
 	ours := n.nodePod(node)
 	n.eventually("our node part says who is in the way", podDeadline, func() error {
 		out, err := n.tryIn("logs", ours)
@@ -105,7 +105,7 @@ func TestBothDriversOnOneNode(t *testing.T) {
 
 	// The old one goes.
 	n.in("delete", "pod", "old-node")
-	n.waits(podDeadline, "rollout", "status", "daemonset/taken-nfs-csi-node")
+	n.waits(podDeadline, "rollout", "status", "daemonset/"+n.name+"-nfs-csi-node")
 	n.goOn("with our driver alone", writers)
 	if restarts := strings.TrimSpace(n.in("get", "pod", "first", "-o", "jsonpath={.status.containerStatuses[0].restartCount}")); restarts != "0" {
 		t.Errorf("the pod was restarted %s times", restarts)

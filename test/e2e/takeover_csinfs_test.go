@@ -70,16 +70,16 @@ func (n namespace) helm(args ...string) error {
 func (n namespace) install() {
 	n.t.Helper()
 	n.release("--values", n.file("csinfs-values.yaml"), "--set", "driver.defaultSubDir=${pv.metadata.name}")
-	n.waits(podDeadline, "rollout", "status", "deployment/taken-nfs-csi-controller", "daemonset/taken-nfs-csi-node")
+	n.waits(podDeadline, "rollout", "status", "deployment/"+n.name+"-nfs-csi-controller", "daemonset/"+n.name+"-nfs-csi-node")
 }
 
 // uninstall is `helm uninstall` of the old release, and the end of its pods.
 func (n namespace) uninstall() {
 	n.t.Helper()
-	if err := n.helm("uninstall", "taken", "--wait"); err != nil {
+	if err := n.helm("uninstall", n.name, "--wait"); err != nil {
 		n.t.Fatal(err)
 	}
-	n.eventually("the old pods are gone", goneDeadline, n.absent("-n", n.name, "pods", "-l", "app.kubernetes.io/instance=taken"))
+	n.eventually("the old pods are gone", goneDeadline, n.absent("-n", n.name, "pods", "-l", "app.kubernetes.io/instance="+n.name))
 }
 
 // file is a manifest of testdata as a file.
@@ -101,7 +101,7 @@ func (n namespace) clean(volumes []oldVolume) {
 		_, _ = n.try("patch", "pv", n.old(v.claim), "-p", `{"metadata":{"finalizers":null}}`)
 		_, _ = n.try("delete", "pv", n.old(v.claim), "--wait=false", "--ignore-not-found")
 	}
-	_ = n.helm("uninstall", "taken", "--wait", "--ignore-not-found")
+	_ = n.helm("uninstall", n.name, "--wait", "--ignore-not-found")
 }
 
 // written is the last number that a pod wrote, by what lies on the export.
@@ -199,7 +199,7 @@ func (n namespace) waitsForTheOld(class string) {
 	n.t.Helper()
 	n.applyClaim(claim{Claim: "fresh", Class: class})
 	n.eventually("our controller waits for the old one", claimDeadline, func() error {
-		out, err := n.tryIn("logs", "deployment/taken-nfs-csi-controller")
+		out, err := n.tryIn("logs", "deployment/"+n.name+"-nfs-csi-controller")
 		if err == nil && !strings.Contains(out, "lease="+n.name+"/external-snapshotter-leader-nfs-csi-k8s-io") {
 			err = fmt.Errorf("it says\n%s", tail(out, 10))
 		}
