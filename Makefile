@@ -54,7 +54,7 @@ fuzz-short: ## every parser and decoder of the packages for a moment, 75 s in al
 
 test-nfs: ## the NFS client on go-nfs, on nfs-ganesha and on the kernel's nfsd
 	test/nfsserver/deps
-	go test -count=1 -short -parallel 48 ./test/nfsserver/... ./test/conformance/...
+	go test -count=1 -short -timeout 25m -parallel 48 ./test/nfsserver/... ./test/conformance/...
 	go test -count=1 -short -tags guest -timeout 25m -exec "$(GUEST)" ./test/conformance
 
 sanity: ## real mounts, and csi-sanity, under a kernel with NFS
