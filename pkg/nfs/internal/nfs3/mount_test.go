@@ -123,7 +123,7 @@ func (p *programs) results(program, procedure uint32, d *xdr.Decoder) []uint32 {
 }
 
 func (p *programs) config() Config {
-	return Config{Dialer: &rpc.Dialer{Host: "127.0.0.1", Timeout: time.Second, Dial: p.dial}, Silence: time.Minute, Export: "/exp/"}
+	return Config{Dialer: &rpc.Dialer{Host: "127.0.0.1", Timeout: patience, Dial: p.dial}, Silence: time.Minute, Export: "/exp/"}
 }
 
 func TestConnect(t *testing.T) {
