@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"syscall"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
@@ -116,7 +117,7 @@ func (c *creation) place(ctx context.Context) error {
 			c.dropTree = true
 			return c.confirmPlace(ctx)
 		case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR):
-			return c.filledMeanwhile(ctx)
+			return c.occupied(ctx)
 		case !errors.Is(err, fs.ErrNotExist):
 			return fmt.Errorf("moving the copy to %q: %w", dir, err)
 		}
@@ -132,6 +133,60 @@ func (c *creation) place(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("%w: somebody else keeps removing the directory above %q", volume.ErrBusy, dir)
+}
+
+// occupied judges what has the directory's name while our copy waits for it. Another process may have filled the volume at the same
+// moment, and each have written its record over the other's: then what is there is a copy as ours, and the volume is complete.
+func (c *creation) occupied(ctx context.Context) error {
+	refusal := c.filledMeanwhile(ctx)
+	if !errors.Is(refusal, volume.ErrExists) {
+		return refusal
+	}
+	same, err := c.sameListing(ctx, string(c.record.Dir), registry.StagingDir+"/"+c.record.Copy)
+	if err != nil {
+		return c.overtaken(err)
+	}
+	if !same {
+		return refusal
+	}
+	c.dropTree = true
+	c.Copier.Abandon(ctx, c.seen.Key, c.record.Copy) // without it the record says that the directory is filled
+	return c.confirmPlace(ctx)
+}
+
+// sameListing says whether two directories look the same and hold the same names, which do too. Nobody has used a copy that has just
+// come into place.
+func (c *creation) sameListing(ctx context.Context, a, b string) (bool, error) {
+	var looks [2][]string
+	for i, dir := range []string{a, b} {
+		info, err := c.FS.Lstat(ctx, dir)
+		if err != nil {
+			return false, err
+		}
+		if !info.IsDir() {
+			return false, nil
+		}
+		infos, err := c.FS.ReadDir(ctx, dir)
+		if err != nil {
+			return false, err
+		}
+		looks[i] = append(looks[i], fmt.Sprint(info.Mode()))
+		for _, in := range infos {
+			looks[i] = append(looks[i], in.Name()+" "+look(in))
+		}
+	}
+	return slices.Equal(looks[0], looks[1]), nil
+}
+
+// look is what every copy keeps of a file or directory on every server.
+func look(info fs.FileInfo) string {
+	switch {
+	case info.Mode().IsRegular():
+		return fmt.Sprint(info.Mode(), info.Size(), info.ModTime().UnixNano())
+	case info.IsDir():
+		return fmt.Sprint(info.Mode(), info.ModTime().UnixNano())
+	}
+	return fmt.Sprint(info.Mode())
 }
 
 // confirmPlace looks for a volume above, and whether another process deleted this one just before it came into place:
@@ -171,7 +226,7 @@ func (c *creation) resumeFilled(ctx context.Context) error {
 	case err != nil:
 		return err
 	case staged != nil && c.seen.Info != nil:
-		return c.filledMeanwhile(ctx)
+		return c.occupied(ctx)
 	case staged != nil:
 		return c.place(ctx)
 	case c.seen.Info == nil:
@@ -181,7 +236,7 @@ func (c *creation) resumeFilled(ctx context.Context) error {
 		return fmt.Errorf("%w: directory %q of volume %q is now %s: somebody replaced it; move it away",
 			volume.ErrExists, c.record.Dir, c.record.Name, registry.TypeName(c.seen.Info))
 	}
-	return nil
+	return c.ClearStaging(ctx, registry.OfVolume, c.seen.Key) // copies of processes that were slower
 }
 
 // copyAgain fills a directory that somebody took away, or finds that the copy has just come into its place. Until there
