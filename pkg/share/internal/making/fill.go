@@ -221,13 +221,14 @@ func (c *creation) resumeFilled(ctx context.Context) error {
 		}
 		return c.copyDir(ctx)
 	}
-	staged, err := c.Lstat(ctx, registry.StagingDir+"/"+c.record.Copy)
+	copies, err := c.ListStaging(ctx)
+	staged := slices.ContainsFunc(copies, func(i fs.FileInfo) bool { return i.Name() == c.record.Copy })
 	switch {
 	case err != nil:
 		return err
-	case staged != nil && c.seen.Info != nil:
+	case staged && c.seen.Info != nil:
 		return c.occupied(ctx)
-	case staged != nil:
+	case staged:
 		return c.place(ctx)
 	case c.seen.Info == nil:
 		return c.copyAgain(ctx)
@@ -236,7 +237,7 @@ func (c *creation) resumeFilled(ctx context.Context) error {
 		return fmt.Errorf("%w: directory %q of volume %q is now %s: somebody replaced it; move it away",
 			volume.ErrExists, c.record.Dir, c.record.Name, registry.TypeName(c.seen.Info))
 	}
-	return c.ClearStaging(ctx, registry.OfVolume, c.seen.Key) // copies of processes that were slower
+	return c.ClearListed(ctx, copies, registry.OfVolume, c.seen.Key) // copies of processes that were slower
 }
 
 // copyAgain fills a directory that somebody took away, or finds that the copy has just come into its place. Until there

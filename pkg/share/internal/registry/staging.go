@@ -47,6 +47,11 @@ func (s *Share) ClearStaging(ctx context.Context, k Kind, key string) error {
 	if err != nil {
 		return err
 	}
+	return s.ClearListed(ctx, infos, k, key)
+}
+
+// ClearListed is ClearStaging for those who have the list.
+func (s *Share) ClearListed(ctx context.Context, infos []fs.FileInfo, k Kind, key string) error {
 	for _, info := range infos {
 		if strings.HasPrefix(info.Name(), stagingPrefix(k, key)) {
 			if err := s.unstage(ctx, info, key); err != nil {
