@@ -83,8 +83,15 @@ func (s *Share) MarkParents(ctx context.Context, made []volume.Dir) {
 
 // UnmarkParent makes dir one that nobody removes: somebody has come to own it.
 func (s *Share) UnmarkParent(ctx context.Context, dir volume.Dir) error {
-	return s.Remove(ctx, markPath(dir))
+	if err := s.Remove(ctx, markPath(dir)); !vanishing(err) {
+		return err
+	}
+	return nil
 }
+
+// vanishing says whether err is ganesha's answer for a name that another call is just removing, as happens where the last volumes below a
+// directory go at once. A withdrawn export answers the same, also to the calls for the volume itself.
+func vanishing(err error) bool { return errors.Is(err, syscall.ESTALE) }
 
 // MarkedAbove answers which of the directories above dir are marked, outermost first. What a crash has left may be the mark alone. A
 // file in the place of a directory is none of ours.
@@ -97,6 +104,9 @@ func (s *Share) MarkedAbove(ctx context.Context, dir volume.Dir) (marked []volum
 			func() (err error) { is[i], err = s.isMark(ctx, p); return err },
 			func() error {
 				info, err := s.Lstat(ctx, string(p))
+				if vanishing(err) {
+					return nil
+				}
 				other[i] = info != nil && !info.IsDir()
 				if failure.Definite(err, s.Classify) { // a link, or a file, above
 					other[i], err = true, nil
@@ -118,7 +128,7 @@ func (s *Share) MarkedAbove(ctx context.Context, dir volume.Dir) (marked []volum
 // isMark says whether a directory is marked. What is no mark of ours is none.
 func (s *Share) isMark(ctx context.Context, dir volume.Dir) (bool, error) {
 	target, err := s.FS.Readlink(ctx, markPath(dir))
-	if failure.Definite(err, s.Classify) {
+	if vanishing(err) || failure.Definite(err, s.Classify) {
 		return false, nil
 	}
 	if err != nil {
@@ -154,7 +164,7 @@ func (s *Share) removeEmpty(ctx context.Context, key string, dir volume.Dir) (go
 	switch {
 	case errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, fs.ErrExist):
 		return false, nil
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	case err != nil && !errors.Is(err, fs.ErrNotExist) && !vanishing(err):
 		return false, fmt.Errorf("removing the empty directory %q: %w", dir, err)
 	}
 	removed := err == nil
