@@ -21,7 +21,7 @@ func (c *inCluster) hint(k *provisioner.Controller, visits provisioner.Visits, m
 		works := m.worksGauge().WithLabelValues(export.String())
 		config := hinting.Config{
 			Export: export, Look: c.lookAt(export), Ways: func() [][]string { return visits.Ways(export) }, Client: c.api, Pod: ownPod(), Source: c.driverName,
-			Observe: func(ok bool) { works.Set(map[bool]float64{true: 1}[ok]) }, Log: c.log,
+			Observe: func(ok bool) { works.Set(one(ok)) }, Log: c.log,
 		}
 		k.Beside(func(ctx context.Context) { hinting.Run(ctx, config) })
 	}

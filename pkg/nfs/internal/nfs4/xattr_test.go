@@ -76,6 +76,16 @@ func (s *xattrServer) set(w *work) status.Code {
 	return status.OK
 }
 
+// failing answers code to one operation on one name.
+func failing(op uint32, name string, code status.Code) func(uint32, string) status.Code {
+	return func(o uint32, n string) status.Code {
+		if o == op && n == name {
+			return code
+		}
+		return status.OK
+	}
+}
+
 func TestCopyXattrs(t *testing.T) {
 	const files = listFiles + 4
 	always := func(uint32, string) status.Code { return status.OK }
@@ -91,12 +101,7 @@ func TestCopyXattrs(t *testing.T) {
 		{"a name at a time", 2, func(s *xattrServer, _ *fake) { s.page = 1 }, files, nil},
 		{"a closed file", 2, func(s *xattrServer, _ *fake) { s.closed = "from3"; s.of["from3"] = nil }, files, nil},
 		{"removed meanwhile", 2, func(s *xattrServer, _ *fake) {
-			s.fail = func(op uint32, name string) status.Code {
-				if op == opGetXattr && name == "gone" {
-					return status.NoXattr
-				}
-				return status.OK
-			}
+			s.fail = failing(opGetXattr, "gone", status.NoXattr)
 			s.of["from1"] = map[string]string{"gone": ""}
 		}, files, nil},
 		{"after a while", 2, func(s *xattrServer, _ *fake) {
@@ -116,20 +121,10 @@ func TestCopyXattrs(t *testing.T) {
 			s.fail = func(uint32, string) status.Code { return status.OpIllegal }
 		}, 0, file.ErrNoXattrs},
 		{"cannot be written", 2, func(s *xattrServer, _ *fake) {
-			s.fail = func(op uint32, name string) status.Code {
-				if op == opSetXattr && name == "only2" {
-					return status.NotSupp
-				}
-				return status.OK
-			}
+			s.fail = failing(opSetXattr, "only2", status.NotSupp)
 		}, 2, &status.Error{Version: 4, Op: "SETXATTR", Code: status.NotSupp}},
 		{"the file is gone", 2, func(s *xattrServer, _ *fake) {
-			s.fail = func(op uint32, name string) status.Code {
-				if op == opListXattrs && name == "from5" {
-					return status.Stale
-				}
-				return status.OK
-			}
+			s.fail = failing(opListXattrs, "from5", status.Stale)
 		}, 5, &status.Error{Version: 4, Op: "LISTXATTRS", Code: status.Stale}},
 		{"too big for a request", 2, func(s *xattrServer, f *fake) {
 			f.message = minMessage
