@@ -3,6 +3,8 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOBUILD := CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 GUEST   := $(CURDIR)/test/guest/run --nfsd --timeout 20m
+# A guest has one processor: as many run at once as this machine has.
+GUESTS  := $(MAKE) --no-print-directory --output-sync=line -j$(shell nproc)
 FUZZTIME ?= 60s
 
 .DEFAULT_GOAL := help
@@ -13,7 +15,7 @@ FUZZTIME ?= 60s
 demo: ## a cluster, an NFS server, the driver and a StatefulSet that keeps its data; leaves the cluster up
 	@test/demo/demo
 
-test: lint unit fuzz-short test-nfs sanity test-chart e2e-smoke ## everything that CI runs
+test: lint unit fuzz test-nfs sanity test-chart e2e-smoke ## everything that CI runs
 	@echo "make test: all green"
 
 ##@ Build
@@ -39,7 +41,7 @@ manifests: ## make deploy/rbac, deploy/storageclass, deploy/manifests, the chart
 	go test ./test/docs -run TestParameters -update
 
 ##@ The steps of `make test`
-.PHONY: lint unit fuzz-short test-nfs sanity test-chart e2e-smoke manifests-check
+.PHONY: lint unit fuzz test-nfs nfsd-contract nfsd-rest sanity guest-itself guest-mount guest-sanity guest-faults test-chart e2e-smoke manifests-check
 lint: ## golangci-lint with the layering rules of .golangci.yml
 	tools/lint/run
 	cd tools/lint && go test -count=1 .
@@ -49,18 +51,30 @@ unit: ## what needs no server and no kernel, with the race detector for the pack
 	go test -race ./pkg/... ./cmd/...
 	go test $$(go list ./test/... | grep -v -e /test/conformance -e /test/nfsserver)
 
-fuzz-short: ## every parser and decoder of the packages for a moment, 75 s in all; `unit` runs what they found before
-	tools/fuzz --total 75 '^pkg'
+fuzz: ## every parser and decoder for FUZZTIME each, a minute (FUZZ=REGEXP: only those); `unit` runs what they found before
+	tools/fuzz --each $(FUZZTIME) '$(FUZZ)'
 
 test-nfs: ## the NFS client on go-nfs, on nfs-ganesha and on the kernel's nfsd
 	test/nfsserver/deps
 	go test -count=1 -short -timeout 25m -parallel 48 ./test/nfsserver/... ./test/conformance/...
-	go test -count=1 -short -tags guest -timeout 25m -exec "$(GUEST)" ./test/conformance
+	+$(GUESTS) nfsd-contract nfsd-rest
+
+CONTRACT := ^Test(Environment|Volumes)
+nfsd-contract:
+	go test -count=1 -short -tags guest -timeout 25m -exec "$(GUEST)" -run '$(CONTRACT)' ./test/conformance
+nfsd-rest:
+	go test -count=1 -short -tags guest -timeout 25m -exec "$(GUEST)" -skip '$(CONTRACT)' ./test/conformance
 
 sanity: ## real mounts, and csi-sanity, under a kernel with NFS
+	+$(GUESTS) guest-mount guest-sanity guest-faults guest-itself
+
+guest-itself:
 	go test -count=1 -tags guest ./test/guest
+guest-mount:
 	go test -count=1 -tags guest -timeout 25m -exec "$(GUEST)" ./pkg/mount
+guest-sanity:
 	test/sanity/run
+guest-faults:
 	test/faults/run short
 
 test-chart: manifests-check ## the chart, the committed manifests and the packaging tools
@@ -73,7 +87,7 @@ e2e-smoke: ## a few pods in a real cluster
 	test/e2e/run smoke
 
 ##@ More
-.PHONY: e2e e2e-kind test-faults test-long conformance bench vulncheck fuzz cluster-up cluster-down clean
+.PHONY: e2e e2e-kind test-faults test-long conformance bench vulncheck cluster-up cluster-down clean
 e2e: ## every scenario in a real cluster of two nodes
 	test/e2e/run all
 
@@ -97,9 +111,6 @@ bench: ## tables of times and sizes; never fails on one
 
 vulncheck: ## compare the program with the Go vulnerability database; needs its server
 	tools/sbom/vulncheck
-
-fuzz: ## every parser and decoder for FUZZTIME each (FUZZ=REGEXP: only those)
-	tools/fuzz --each $(FUZZTIME) '$(FUZZ)'
 
 cluster-up: ## a Kubernetes cluster on this machine (NODES=1 or 2)
 	test/cluster/cluster up --nodes $(or $(NODES),1)
