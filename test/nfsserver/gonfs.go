@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -41,7 +42,8 @@ func StartGoNFS(t testing.TB) *GoNFS {
 	}
 	quiet()
 	g := &GoNFS{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, Export: "/", Dir: t.TempDir(), listener: &connections{Listener: listener}}
-	handler := helpers.NewCachingHandler(&admitAll{Handler: helpers.NewNullAuthHandler(directory(g.Dir))}, 1<<16)
+	admitting := &admitAll{Handler: helpers.NewNullAuthHandler(directory(g.Dir))}
+	handler := &handles{CachingHandler: helpers.NewCachingHandler(admitting, 1<<16).(*helpers.CachingHandler), of: map[string]place{}}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -96,6 +98,44 @@ func (h *admitAll) FSStat(_ context.Context, fs billy.Filesystem, s *gonfs.FSSta
 	block := uint64(st.Bsize)
 	s.TotalSize, s.FreeSize, s.AvailableSize = st.Blocks*block, st.Bfree*block, st.Bavail*block
 	return nil
+}
+
+// handles knows what each handle is of. The helper itself walks through all that it ever gave away to find one, which makes a
+// server that many trials share slower and slower.
+type handles struct {
+	*helpers.CachingHandler
+	mu sync.Mutex
+	of map[string]place
+}
+
+type place struct {
+	fs   billy.Filesystem
+	path []string
+}
+
+func (h *handles) ToHandle(fs billy.Filesystem, path []string) []byte {
+	handle := h.CachingHandler.ToHandle(fs, path)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.of[string(handle)] = place{fs: fs, path: slices.Clone(path)}
+	return handle
+}
+
+func (h *handles) FromHandle(handle []byte) (billy.Filesystem, []string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p, known := h.of[string(handle)]
+	if !known {
+		return nil, nil, &gonfs.NFSStatusError{NFSStatus: gonfs.NFSStatusStale}
+	}
+	return p.fs, slices.Clone(p.path), nil
+}
+
+func (h *handles) InvalidateHandle(fs billy.Filesystem, handle []byte) error {
+	h.mu.Lock()
+	delete(h.of, string(handle))
+	h.mu.Unlock()
+	return h.CachingHandler.InvalidateHandle(fs, handle)
 }
 
 // directory is a directory of this machine as go-nfs wants it. Stat is Lstat, because go-nfs looks with Stat whether a
