@@ -181,7 +181,7 @@ func (s *stream) part(ctx context.Context, start, end uint64, full bool) error {
 	if full && !s.noCopy.Load() {
 		step, do = stretch, s.let
 	}
-	for offset := start; offset < end && ctx.Err() == nil; offset += step {
+	for offset := start; offset < end && !s.ended(offset) && ctx.Err() == nil; offset += step {
 		s.group.start(ctx, s.chunks, func() error { return do(ctx, offset, min(step, end-offset)) })
 	}
 	return context.Cause(ctx)
@@ -276,6 +276,13 @@ func (s *stream) ends(offset uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.end = min(s.end, offset)
+}
+
+// ended tells that the file has turned out to end at offset or before: a size that is wrong may be any number.
+func (s *stream) ended(offset uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return offset >= s.end
 }
 
 // nonzero returns the parts of data that are not blocks of zeroes.

@@ -305,6 +305,24 @@ func TestShrinks(t *testing.T) {
 	}
 }
 
+// TestWrongSize: where a size is wrong, however large, nothing is asked for much beyond the end.
+func TestWrongSize(t *testing.T) {
+	for _, way := range []string{"READ", "COPY"} {
+		s := newServer()
+		s.copy = way == "COPY"
+		s.plant(0o755, 0, "from/", "from/big:20001")
+		s.at("from/big").attr.Size = 1 << 60
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := s.run(ctx, 0, nil); err != nil {
+			t.Error(err)
+		}
+		if n := s.at("to/big"); n == nil || len(n.data) != 20_001 || s.ops["READ"]+s.ops["COPY"] > 20 {
+			t.Errorf("%s: %+v, %v", way, n, s.ops)
+		}
+	}
+}
+
 // TestCompares: other content is found where it is asked for, unless the source is not what it was.
 func TestCompares(t *testing.T) {
 	for _, tt := range []struct {
