@@ -206,7 +206,7 @@ func (s *suite) archivesExpire() {
 	if got := s.names("archived-ns"); !slices.Equal(got, []string{"kept", "replaced"}) {
 		s.Errorf("left are %q", got)
 	}
-	s.holds()
+	s.settles()
 }
 
 // archived checks which archives of this share are listed, each as "volume retention".

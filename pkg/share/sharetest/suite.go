@@ -192,6 +192,22 @@ func (s *suite) holds(volumes ...volume.Volume) {
 	}
 }
 
+// settles waits until the share holds what it should: an archive that a look in the background passes over is reserved meanwhile.
+func (s *suite) settles(volumes ...volume.Volume) {
+	s.Helper()
+	for {
+		err := errors.Join(Audit(s.ctx, s.fs, volumes...), AuditMarks(s.ctx, s.fs))
+		if err == nil {
+			return
+		}
+		select {
+		case <-s.ctx.Done():
+			s.Fatal(err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // purged waits until nothing is in the trash, and the Manager knows it.
 func (s *suite) purged() {
 	s.Helper()
