@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -26,10 +27,7 @@ const (
 	SquashGID = 1000
 )
 
-const (
-	nfsPort      = 2049
-	startTimeout = 30 * time.Second
-)
+const startTimeout = 30 * time.Second
 
 // Ganesha is a running nfs-ganesha. Every export has the same path for versions 3 and 4: its directory on this machine.
 type Ganesha struct {
@@ -104,16 +102,31 @@ func (g *Ganesha) Start() error {
 	if err := os.WriteFile(conf, text.Bytes(), 0o600); err != nil {
 		return err
 	}
-	var err error
+	before, err := os.ReadFile(g.Log)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	g.server, err = g.start("ganesha.nfsd", "-F", "-f", conf, "-p", filepath.Join(g.dir, "pid"), "-N", "EVENT", "-L", g.Log)
 	if err != nil {
 		return err
 	}
-	if err := g.answers(nfsPort); err != nil {
-		log, _ := os.ReadFile(g.Log)
-		return fmt.Errorf("%w\n%s", err, log[max(0, len(log)-4000):])
+	return g.ready(len(before))
+}
+
+// ready waits until the server says, in its log after the first bytes, that it has started. It takes connections earlier, and
+// says of version 3 then that there is no such program.
+func (g *Ganesha) ready(after int) error {
+	deadline := time.Now().Add(startTimeout)
+	for {
+		log, err := os.ReadFile(g.Log)
+		switch {
+		case err == nil && len(log) > after && bytes.Contains(log[after:], []byte("NFS SERVER INITIALIZED")):
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("nfs-ganesha has not started in %v (%v)\n%s", startTimeout, err, log[max(0, len(log)-4000):])
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
-	return nil
 }
 
 // Stop kills the server as a crash would.
