@@ -25,7 +25,7 @@ func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // run is the whole program. It returns when ctx has ended and all that it started has, or with what went wrong.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	return execute(ctx, rootCommand(), doubleDashes(args), stdin, stdout, stderr)
+	return execute(ctx, rootCommand(), args, stdin, stdout, stderr)
 }
 
 func rootCommand() *cobra.Command {
@@ -41,7 +41,7 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdin io.R
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: see %s --help", err, c.CommandPath())
 	})
-	root.SetArgs(args)
+	root.SetArgs(doubleDashes(args))
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
