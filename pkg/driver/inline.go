@@ -54,10 +54,7 @@ var forcedInline = []string{"nosuid", "nodev"}
 
 // Version 3 is not for inline volumes: its servers follow symbolic links in the path without a word, and who writes a listed share
 // can put one there that leads to what is not listed. With version 4 the kernel does, and says where it got to.
-const (
-	inlineVersion = "vers=4"
-	versionThree  = "3"
-)
+const inlineVersion = "vers=4"
 
 // isInline: the volume was written into a pod by its author.
 func isInline(handle string, attributes map[string]string) bool {
@@ -87,7 +84,7 @@ func (list Inline) check(m volume.Mountpoint) (volume.Mountpoint, error) {
 	for _, o := range m.Options {
 		key, value, _ := strings.Cut(o, "=")
 		isVersion := strings.HasSuffix(key, "vers")
-		if !slices.Contains(inlineOptions, key) || isVersion && value == versionThree {
+		if !slices.Contains(inlineOptions, key) || isVersion && !strings.HasPrefix(value, "4") {
 			mistake("an inline volume cannot have the mount option %q: remove it, or use a claim", o)
 		}
 		if isVersion || strings.HasPrefix(key, "v4") {
