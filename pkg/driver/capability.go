@@ -103,26 +103,11 @@ func mountOptions(capabilities ...*csi.VolumeCapability) []string {
 	var options []string
 	for _, c := range capabilities {
 		for _, f := range c.GetMount().GetMountFlags() {
-			for _, o := range splitOptions(f) {
+			for _, o := range volume.SplitOptions(f) {
 				if !slices.Contains(options, o) {
 					options = append(options, o)
 				}
 			}
-		}
-	}
-	return options
-}
-
-// splitOptions reads options as mount -o has them: between commas, but for commas in double quotes (SELinux contexts).
-func splitOptions(s string) []string {
-	quoted := false
-	var options []string
-	for o := range strings.FieldsFuncSeq(s, func(r rune) bool {
-		quoted = quoted != (r == '"')
-		return r == ',' && !quoted
-	}) {
-		if o = strings.TrimSpace(o); o != "" {
-			options = append(options, o)
 		}
 	}
 	return options

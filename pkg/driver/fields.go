@@ -88,7 +88,7 @@ func secretOptions(secrets map[string]string) ([]string, error) {
 	var options []string
 	for _, k := range slices.Sorted(maps.Keys(secrets)) { // of two spellings the order must not be luck
 		if strings.EqualFold(k, keyMountOptions) {
-			options = append(options, splitOptions(secrets[k])...)
+			options = append(options, volume.SplitOptions(secrets[k])...)
 		}
 	}
 	return options, checkFlags(options)

@@ -108,7 +108,7 @@ func parseSnapshotClass(parameters map[string]string, l volume.Location) (mountO
 		case strings.EqualFold(key, volume.ParamShare):
 			named.Share = value
 		case strings.EqualFold(key, volume.ParamMountOptions):
-			mountOptions = append(mountOptions, splitOptions(value)...)
+			mountOptions = append(mountOptions, volume.SplitOptions(value)...)
 		default:
 			mistakes = append(mistakes, fmt.Errorf("%w: parameter %q of the VolumeSnapshotClass is not known; known are %s",
 				volume.ErrInvalid, key, strings.Join(volume.Names(volume.InSnapshotClass), ", ")))

@@ -60,9 +60,7 @@ func ParseContext(attributes map[string]string) (Mountpoint, error) {
 		}
 		m.Path = l.Path(d)
 	}
-	if o := values[attributeMountOptions]; o != "" {
-		m.Options = strings.Split(o, ",")
-	}
+	m.Options = SplitOptions(values[attributeMountOptions])
 	if m.Root, err = parseRoot(values); err != nil {
 		mistakes = append(mistakes, err)
 	}

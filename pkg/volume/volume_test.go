@@ -120,6 +120,7 @@ func TestParseContextOfOthers(t *testing.T) {
 		"static, the share itself": {attributes: with(), path: "/e"},
 		"any case, unknown passed": {attributes: map[string]string{"Server": "s", "SHARE": "/", "subDir": "x", "storage.kubernetes.io/csiProvisionerIdentity": "y"}, path: "/x"},
 		"options":                  {attributes: with("mountOptions", "nolock,vers=3"), path: "/e", options: 2},
+		"a comma in quotes":        {attributes: with("mountOptions", `hard, context="system_u:object_r:nfs_t:s0:c1,c2"`), path: "/e", options: 2},
 		"options in lower case":    {attributes: with("mountoptions", "nolock"), path: "/e", options: 1},
 		"slashes":                  {attributes: with("subDir", "/a//b/"), path: "/e/a/b"},
 		"template": {attributes: with("subdir", "${pvc.metadata.namespace}/${pvc.metadata.name}-${pv.metadata.name}", namespace, "ns", claim, "c", pv, "pvc-1"),
