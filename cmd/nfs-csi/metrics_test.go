@@ -250,6 +250,15 @@ func TestMountsAreWatched(t *testing.T) {
 	silence(nil)
 	must(w.Unmount(t.Context(), target))
 	silent(0)
+	mounter.Fail(func(context.Context) error { // the question is under way when the pod goes
+		mounter.Fail(nil)
+		must(w.Unmount(t.Context(), target))
+		return volume.ErrUnavailable
+	})
+	if _, err := w.Usage(t.Context(), target); err == nil {
+		t.Fatal("the fake does not fail")
+	}
+	silent(0)
 	if n := series(m.node); n != 4 { // mount, unmount, usage ok and unavailable
 		t.Errorf("%d series", n)
 	}

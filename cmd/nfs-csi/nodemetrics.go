@@ -25,8 +25,9 @@ type watched struct {
 	driver.Mounter
 	metrics *metrics
 
-	mu     sync.Mutex
-	silent map[string]bool // by target
+	mu       sync.Mutex
+	silent   map[string]bool // by target
+	unmounts int             // so far
 }
 
 // watch shows what mounter does, and the mounts below kubelet's directory.
@@ -44,7 +45,7 @@ func (w *watched) Mount(ctx context.Context, p volume.Mountpoint, readOnly bool,
 	err := w.Mounter.Mount(ctx, p, readOnly, target)
 	w.metrics.mount("mount", began, err)
 	if err == nil {
-		w.remember(target, false)
+		w.speaks(target)
 	}
 	return err
 }
@@ -55,28 +56,44 @@ func (w *watched) Unmount(ctx context.Context, target string) error {
 	err := w.Mounter.Unmount(ctx, target)
 	w.metrics.mount("unmount", began, err)
 	if err == nil {
-		w.remember(target, false)
+		w.mu.Lock()
+		w.unmounts++
+		w.mu.Unlock()
+		w.speaks(target)
 	}
 	return err
 }
 
 // Usage is that of [driver.Mounter].
 func (w *watched) Usage(ctx context.Context, target string) (volume.Usage, error) {
+	w.mu.Lock()
+	unmounts := w.unmounts
+	w.mu.Unlock()
 	began := time.Now()
 	u, err := w.Mounter.Usage(ctx, target)
 	w.metrics.mount("usage", began, err)
-	w.remember(target, errors.Is(err, volume.ErrUnavailable))
+	if errors.Is(err, volume.ErrUnavailable) {
+		w.isSilent(target, unmounts)
+	} else {
+		w.speaks(target)
+	}
 	return u, err
 }
 
-func (w *watched) remember(target string, silent bool) {
+// isSilent remembers a target that was asked after so many unmounts. If there were more since, it may be gone, and nobody would ask
+// for it again: where it is not, kubelet does.
+func (w *watched) isSilent(target string, unmounts int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if silent {
+	if w.unmounts == unmounts {
 		w.silent[target] = true
-	} else {
-		delete(w.silent, target)
 	}
+}
+
+func (w *watched) speaks(target string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.silent, target)
 }
 
 func (w *watched) countSilent() float64 {
