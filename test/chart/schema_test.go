@@ -61,6 +61,10 @@ func TestMistakesAreRefusedInWords(t *testing.T) {
 		// Mistakes between values, which the templates find.
 		{"storageClasses: [{name: a}, {name: a}]", "storageClasses", `two classes are named "a"`},
 		{"storageClasses: [{name: a, default: true}, {name: b, default: true}]", "storageClasses", "a, b are all the default class"},
+		{"snapshots: {classes: [{name: a}, {name: a}]}", "snapshots.classes", `two classes are named "a"`},
+		{"snapshots: {classes: [{name: a, default: true}, {name: b, default: true}]}", "snapshots.classes", "a, b are all the default class"},
+		{"driver: {secrets: [{namespace: a, name: b}, {namespace: a, name: b}]}", "'/driver/secrets'", "equal"},
+		{"serviceAccount: {controller: a, node: a}", "serviceAccount.controller", `are both "a"`},
 		{"snapshots: {enabled: false, classes: [{name: a}]}", "snapshots.classes", "needs snapshots.enabled"},
 		{"nfs: {server: a}", "nfs.share is empty", "give both, or neither"},
 		{"nfs: {share: /a}", "nfs.server is empty", "give both, or neither"},

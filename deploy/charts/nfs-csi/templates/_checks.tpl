@@ -2,16 +2,8 @@
 {{- define "nfs-csi.checks" -}}
 {{- if and .Values.nfs.server (not .Values.nfs.share) }}{{ fail "nfs.share is empty and nfs.server is not: give both, or neither" }}{{ end -}}
 {{- if and .Values.nfs.share (not .Values.nfs.server) }}{{ fail "nfs.server is empty and nfs.share is not: give both, or neither" }}{{ end -}}
-{{- $names := list -}}
-{{- $defaults := list -}}
-{{- range .Values.storageClasses -}}
-{{- if has .name $names }}{{ fail (printf "storageClasses: two classes are named %q" .name) }}{{ end -}}
-{{- $names = append $names .name -}}
-{{- if .default }}{{ $defaults = append $defaults .name }}{{ end -}}
-{{- end -}}
-{{- if gt (len $defaults) 1 -}}
-{{- fail (printf "storageClasses: %s are all the default class, and a cluster can have one" (join ", " $defaults)) -}}
-{{- end -}}
+{{- include "nfs-csi.checks.classes" (list "storageClasses" .Values.storageClasses) -}}
+{{- include "nfs-csi.checks.classes" (list "snapshots.classes" .Values.snapshots.classes) -}}
 {{- if and .Values.snapshots.classes (not .Values.snapshots.enabled) -}}
 {{- fail "snapshots.classes needs snapshots.enabled: nobody would make their snapshots" -}}
 {{- end -}}
@@ -20,5 +12,24 @@
 {{- end -}}
 {{- if and .Values.metrics.podMonitor.enabled (not .Values.metrics.enabled) -}}
 {{- fail "metrics.podMonitor.enabled needs metrics.enabled" -}}
+{{- end -}}
+{{- $account := include "nfs-csi.serviceAccount.controller" . -}}
+{{- if and .Values.serviceAccount.create (eq $account (include "nfs-csi.serviceAccount.node" .)) -}}
+{{- fail (printf "serviceAccount.controller and serviceAccount.node are both %q: the node's has no permissions, so they must differ" $account) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Mistakes between classes. Called with the value's name and the classes. */}}
+{{- define "nfs-csi.checks.classes" -}}
+{{- $value := index . 0 -}}
+{{- $names := list -}}
+{{- $defaults := list -}}
+{{- range index . 1 -}}
+{{- if has .name $names }}{{ fail (printf "%s: two classes are named %q" $value .name) }}{{ end -}}
+{{- $names = append $names .name -}}
+{{- if .default }}{{ $defaults = append $defaults .name }}{{ end -}}
+{{- end -}}
+{{- if gt (len $defaults) 1 -}}
+{{- fail (printf "%s: %s are all the default class, and there can be one" $value (join ", " $defaults)) -}}
 {{- end -}}
 {{- end -}}
