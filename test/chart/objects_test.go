@@ -55,6 +55,46 @@ func TestSelectorsMatchTheirPodsOnly(t *testing.T) {
 	}
 }
 
+// A label of one object takes the place of that of all objects, and is there once: who reads YAML strictly takes no key twice.
+func TestOwnLabelsCountMore(t *testing.T) {
+	own := map[string]int{}
+	for name, text := range render(t, `
+nfs: {server: s, share: /e}
+customLabels: {team: all}
+controller: {podLabels: {team: own}}
+node: {podLabels: {team: own}}
+storageClasses: [{name: a, labels: {team: own}}]
+snapshots: {classes: [{name: a, labels: {team: own}}]}
+metrics: {enabled: true, podMonitor: {enabled: true, labels: {team: own}}, rules: {enabled: true, labels: {team: own}}, dashboard: {enabled: true, labels: {team: own}}}
+`) {
+		if name == "NOTES.txt" {
+			continue
+		}
+		for _, document := range chart.Documents(text) {
+			var object struct {
+				Kind     string
+				Metadata metav1.ObjectMeta
+				Spec     struct{ Template struct{ Metadata metav1.ObjectMeta } }
+			}
+			if err := yaml.Unmarshal([]byte(document), &object); err != nil {
+				t.Fatal(err)
+			}
+			if err := yaml.UnmarshalStrict([]byte(document), &map[string]any{}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			for _, m := range []metav1.ObjectMeta{object.Metadata, object.Spec.Template.Metadata} {
+				if m.Labels["team"] == "own" {
+					own[object.Kind]++
+				}
+			}
+		}
+	}
+	want := map[string]int{"Deployment": 1, "DaemonSet": 1, "StorageClass": 1, "VolumeSnapshotClass": 1, "PodMonitor": 2, "PrometheusRule": 1, "ConfigMap": 1}
+	if !reflect.DeepEqual(own, want) {
+		t.Errorf("own labels are on %v, want %v", own, want)
+	}
+}
+
 // The probes ask where the program listens, and its metrics are on the named port.
 func TestProbesAskWhereTheProgramListens(t *testing.T) {
 	for _, name := range cases(t) {

@@ -23,7 +23,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* Labels of every object. Called with the root, or with a dict of root and component. */}}
+{{/* Labels of every object. Called with the root, or with a dict of root, component and the object's own labels, which count more. */}}
 {{- define "nfs-csi.labels" -}}
 {{- $root := .root | default . -}}
 app.kubernetes.io/name: {{ include "nfs-csi.name" $root }}
@@ -34,7 +34,7 @@ app.kubernetes.io/component: {{ . }}
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
-{{- with $root.Values.customLabels }}
+{{- with merge dict (.labels | default dict) $root.Values.customLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
