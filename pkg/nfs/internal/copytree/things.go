@@ -266,7 +266,7 @@ func (c *copier) finish(ctx context.Context, d *dir, things []*thing) error {
 			d.add(c.sum(t.Name, &t.Attr))
 			c.progress.add(1, 0)
 		}
-		if tries > rewrites {
+		if tries > rewrites && len(lost) > 0 {
 			return fmt.Errorf("the server loses what is written to the copy of %q again and again", d.child(lost[0].Name))
 		}
 		things = slices.DeleteFunc(lost, func(t *thing) bool { return t.left })
