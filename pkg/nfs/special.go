@@ -108,8 +108,11 @@ func (f *FS) WriteAt(ctx context.Context, name string, data []byte, offset int64
 		}
 		for tries := 1; ; tries++ {
 			c := &file.Copy{To: h}
-			if err := f.writeAll(ctx, c, data, uint64(offset)); err != nil || !c.Lost || tries == creates {
+			if err := f.writeAll(ctx, c, data, uint64(offset)); err != nil || !c.Lost {
 				return err
+			}
+			if tries == creates {
+				return fmt.Errorf("the server loses what is written again and again: %w", syscall.EIO)
 			}
 		}
 	}, name)
