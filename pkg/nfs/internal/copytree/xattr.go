@@ -42,7 +42,7 @@ func (c *copier) xattrsOfSome(ctx context.Context, d *dir, some []*thing) error 
 		case !gone(err):
 			return fmt.Errorf("giving the copy of %q its extended attributes: %w", d.child(some[0].Name), err)
 		}
-		there, look := c.there(ctx, d, some[0].Name)
+		there, look := c.there(ctx, d, some[0])
 		switch {
 		case look != nil:
 			return look
@@ -55,16 +55,17 @@ func (c *copier) xattrsOfSome(ctx context.Context, d *dir, some []*thing) error 
 	return nil
 }
 
-// there tells whether a name of the source has not been removed.
-func (c *copier) there(ctx context.Context, d *dir, name string) (bool, error) {
-	err := c.try(ctx, c.readers(&d.attr), func(cred *rpc.Credential) error {
-		_, _, err := c.LookupIn(ctx, cred, d.from, name)
+// there tells whether something of the source has not been removed. Another file may have its name by now.
+func (c *copier) there(ctx context.Context, d *dir, t *thing) (bool, error) {
+	var now file.Attr
+	err := c.try(ctx, c.readers(&d.attr), func(cred *rpc.Credential) (err error) {
+		_, now, err = c.LookupIn(ctx, cred, d.from, t.Name)
 		return err
 	})
 	if gone(err) {
 		return false, nil
 	}
-	return err == nil, err
+	return err == nil && now.FileID == t.Attr.FileID, err
 }
 
 // xattrsOf gives the copy of a directory the extended attributes.

@@ -54,6 +54,13 @@ func TestXattrsThatCannotBeCopied(t *testing.T) {
 			}
 			return nil
 		}, ""},
+		{"replaced", func(s *server, h file.Handle) error {
+			if b := s.at("from/b"); b.xattrs != nil && h == b.handle {
+				s.remove("from/b")
+				s.plant(0o755, 0, "from/b:3")
+			}
+			return nil
+		}, ""},
 		{"the copy's handle is forgotten", func(s *server, h file.Handle) error {
 			b, to := s.at("from/b"), s.at("to/b")
 			if h == b.handle && to.handle != "another" {
@@ -86,7 +93,8 @@ func TestXattrsThatCannotBeCopied(t *testing.T) {
 			}
 			for _, name := range []string{"a", "b", "c", "d"} {
 				want := map[string]string{"name": "from/" + name}
-				if n := s.at("to/" + name); n == nil || !maps.Equal(n.xattrs, want) && s.at("from/"+name) != nil {
+				from := s.at("from/" + name)
+				if n := s.at("to/" + name); n == nil || !maps.Equal(n.xattrs, want) && from != nil && from.xattrs != nil {
 					t.Errorf("%s: %v", name, fmt.Sprint(n))
 				}
 			}
