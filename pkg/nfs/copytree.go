@@ -20,10 +20,9 @@ import (
 // another file system matches syscall.EXDEV. Whatever the server cannot keep is an error.
 //
 // When it returns nil names, sizes and attributes of everything have been compared with what was copied, with Config.CompareCopies
-// the content too, and all is on stable storage. After an error what was
-// made stays for the caller to remove. What others remove meanwhile is left out; a file that grows is copied as far as it
-// was. progress is called now and then, never at once from two goroutines, with the things and bytes copied so far; nil:
-// nobody listens.
+// the content too, and all is on stable storage. After an error what was made stays for the caller to remove. What others remove
+// meanwhile is left out, and what they put in its place is copied; a file that grows is copied as far as it was. progress is called
+// now and then, never at once from two goroutines, with the things and bytes copied so far; nil: nobody listens.
 //
 // The content of files is shared by CLONE where the server can (version 4.2), else copied there by COPY where they are large,
 // else read and written; how many bytes went which way is logged. Where the server squashes root, each thing is made as its owner.

@@ -224,8 +224,9 @@ func (d *dir) double(name string) {
 	d.doubles = append(d.doubles, name)
 }
 
-// restarts bounds how often a listing that the server lost track of is begun again.
-const restarts = 5
+// restarts bounds how often a listing that the server lost track of is begun again, and mostLooks how often others are found
+// under the names of what is gone.
+const restarts, mostLooks = 5, 8
 
 // dir copies what is in a directory, checks that all of it is there, and gives the copy its attributes.
 func (c *copier) dir(ctx context.Context, d *dir) error {
@@ -318,10 +319,21 @@ func (c *copier) page(ctx context.Context, d *dir, entries []file.Entry, behind 
 	if i := slices.IndexFunc(dirs, func(e file.Entry) bool { return e.Name == behind }); i >= 0 {
 		dirs, rest = dirs[i+1:], nil
 	}
-	for len(rest) > 0 {
-		if rest, err = c.things(ctx, d, rest); err != nil {
+	for looks := 0; len(rest) > 0; {
+		var more, lost []file.Entry
+		if rest, lost, err = c.things(ctx, d, rest); err == nil {
+			more, lost, err = c.resolve(ctx, d, lost)
+		}
+		if err != nil {
 			return "", err
 		}
+		if len(lost) > 0 {
+			looks++
+		}
+		if looks > mostLooks {
+			return "", fmt.Errorf("%q is there, but the server does not know it: %w", d.child(lost[0].Name), syscall.ESTALE)
+		}
+		dirs, rest = slices.Concat(more, dirs), append(rest, lost...)
 	}
 	kept := c.hold(len(dirs))
 	defer c.held.Add(-int64(kept))

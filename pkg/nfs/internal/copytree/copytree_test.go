@@ -267,6 +267,41 @@ func TestVanishes(t *testing.T) {
 	}
 }
 
+// TestReplaced: what others put in the place of something while it is copied is copied, unless there is no end to it.
+func TestReplaced(t *testing.T) {
+	for _, tt := range []struct{ victim, op, by string }{
+		{"small", "READ", ":20"}, {"big", "READ", ":60000"}, {"big", "CLONE", ":60000"}, {"big", "COPY", ":60000"},
+		{"link", "READLINK", " -> y"}, {"small", "READ", "/"}, {"twin", "READ", ":8"}, {"twin", "CLONE", ":8"},
+	} {
+		for _, times := range []int{1, 3, 1 << 30} {
+			s := newServer()
+			s.copy, s.clone = tt.op == "COPY", tt.op == "CLONE"
+			s.plant(0o755, 0, "from/", "from/small:10", "from/big:50000", "from/link -> x", "from/twin:7")
+			s.at("from").children["twin2"] = s.at("from/twin").handle
+			s.at("from/twin").attr.Nlink = 2
+			replaced := 0
+			s.before = func(op string, _ file.Handle) error {
+				if op == tt.op && replaced < times {
+					replaced++
+					s.remove("from/" + tt.victim)
+					s.plant(0o755, 0, "from/"+tt.victim+tt.by)
+					s.at("from/" + tt.victim).attr.Mtime = began
+				}
+				return nil
+			}
+			err := s.run(t.Context(), 0, nil)
+			if endless := times == 1<<30; err != nil && !(endless && errors.Is(err, syscall.ESTALE)) {
+				t.Errorf("%v, %d times: %v", tt, times, err)
+			}
+			for name := range s.at("from").children {
+				if err == nil && s.at("to/"+name) == nil && s.at("from/"+name) != nil {
+					t.Errorf("%v, %d times: there is no copy of %q", tt, times, name)
+				}
+			}
+		}
+	}
+}
+
 // TestTopVanishes: when the whole source is gone there is no copy to be had.
 func TestTopVanishes(t *testing.T) {
 	s := newServer()

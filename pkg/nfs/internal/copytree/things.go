@@ -17,9 +17,10 @@ import (
 // thing is a file, a link or a special file being copied.
 type thing struct {
 	file.Copy
-	twin  *twin // it is the first of several names
-	left  bool  // it is not in the copy: somebody removed it, or the copy has its name already
-	again bool  // its copy's handle was looked up again
+	twin   *twin // it is the first of several names
+	left   bool  // it is not in the copy: somebody removed it, or the copy has its name already
+	double bool  // it is left because the copy has its name
+	again  bool  // its copy's handle was looked up again
 }
 
 // errAgain has the same be tried once more.
@@ -29,8 +30,9 @@ var errAgain = errors.New("try again")
 const nodes = 8
 
 // things copies what is no directory, first the content of all and then what makes it last, so that a server can do the
-// latter for many at once. It returns those that were to be linked to what is no longer there.
-func (c *copier) things(ctx context.Context, d *dir, entries []file.Entry) (again []file.Entry, err error) {
+// latter for many at once. It returns those that were to be linked to what is no longer there, and the names of those that
+// are gone, which may be others' by now: who saves a file by moving a new one to its name takes none away.
+func (c *copier) things(ctx context.Context, d *dir, entries []file.Entry) (again, lost []file.Entry, err error) {
 	ours, links := c.claim(entries)
 	defer func() { resolve(ours) }() // for whoever waits, whatever happens
 	g := &group{copier: c}
@@ -52,22 +54,30 @@ func (c *copier) things(ctx context.Context, d *dir, entries []file.Entry) (agai
 		g.start(ctx, c.starts, func() error { return c.small(ctx, d, some) })
 	}
 	if err := g.wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	resolve(ours)
 	files := slices.DeleteFunc(slices.Clone(ours), func(t *thing) bool { return t.left || t.Attr.Type != 0 })
 	if err := c.compareAll(ctx, d, files); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := c.xattrs(ctx, d, files); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, some := range c.batches(files, 2*c.limits.Files, math.MaxInt) {
 		g.start(ctx, c.starts, func() error { return c.finish(ctx, d, some) })
 	}
 	again, failed := c.links(ctx, d, links)
 	g.fail(failed)
-	return again, g.wait()
+	if err := g.wait(); err != nil {
+		return nil, nil, err
+	}
+	for _, t := range ours {
+		if t.left && !t.double {
+			lost = append(lost, file.Entry{Name: t.Name})
+		}
+	}
+	return again, lost, nil
 }
 
 // isSmall tells whether one READ brings the whole file and nothing of it is a hole.
@@ -213,6 +223,7 @@ func (c *copier) create(ctx context.Context, d *dir, things []*thing) error {
 		func(t *thing, err error) error {
 			switch {
 			case status.Is(err, status.Exist) && !t.Begun:
+				t.double = true
 				d.double(t.Name)
 				return nil
 			case t.Clone && (cannot(err) || status.Refused(err) || gone(err)):
@@ -325,7 +336,7 @@ func (c *copier) special(ctx context.Context, d *dir, things []*thing) error {
 		if err != nil {
 			return err
 		}
-		if t.left = !made; t.left {
+		if t.left, t.double = !made, !made; t.left {
 			continue
 		}
 		for _, set := range c.want(&t.Attr) {
