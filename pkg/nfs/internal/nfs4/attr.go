@@ -177,16 +177,11 @@ func (a *attributes) decodeOne(d *xdr.Decoder, n uint) {
 	case attrNumlinks:
 		a.Nlink = d.Uint32()
 	case attrOwner:
-		a.OwnerName = d.String(maxOwner)
-		if a.UID, a.OwnerNamed = principal(a.OwnerName); !a.OwnerNamed {
-			a.OwnerName = ""
-		}
+		var known bool
+		a.UID, a.OwnerName, known = principal(d.String(maxOwner))
+		a.OwnerNamed = !known
 	case attrOwnerGroup:
-		a.GroupName = d.String(maxOwner)
-		var groupNamed bool
-		if a.GID, groupNamed = principal(a.GroupName); !groupNamed {
-			a.GroupName = ""
-		}
+		a.GID, a.GroupName, _ = principal(d.String(maxOwner))
 	case attrRawDev:
 		a.Major, a.Minor = d.Uint32(), d.Uint32()
 	case attrTimeAccess:
@@ -227,15 +222,16 @@ func (a *attributes) number(n uint) *uint64 {
 	return nil
 }
 
-// principal reads an owner: a number as in RFC 8881 section 5.9, or "root@domain", or a name that we cannot know.
-func principal(s string) (id uint32, named bool) {
+// principal reads an owner: a number as in RFC 8881 section 5.9, or a name, of which we know "root@domain" only. A server that
+// sends names need not take numbers.
+func principal(s string) (id uint32, name string, known bool) {
 	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
-		return uint32(n), false
+		return uint32(n), "", true
 	}
-	if name, _, ok := strings.Cut(s, "@"); ok && name == "root" {
-		return 0, false
+	if user, _, ok := strings.Cut(s, "@"); ok && user == "root" {
+		return 0, s, true
 	}
-	return file.Unknown, true
+	return file.Unknown, s, false
 }
 
 func decodeTime(d *xdr.Decoder) time.Time {

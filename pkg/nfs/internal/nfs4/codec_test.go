@@ -254,12 +254,27 @@ func TestMalformedReplies(t *testing.T) {
 	}
 }
 
+// TestPrincipal: an owner that the server names is given back to it by that name, root too: it need not take numbers.
 func TestPrincipal(t *testing.T) {
-	for s, want := range map[string]uint32{"0": 0, "1000": 1000, "root@localdomain": 0, "nobody": file.Unknown, "": file.Unknown, "-1": file.Unknown, "4294967296": file.Unknown} {
-		if id, named := principal(s); id != want || named != (want == file.Unknown) {
-			t.Errorf("%q: %d, %v", s, id, named)
+	for s, want := range map[string]file.Attr{
+		"0": {}, "1000": {UID: 1000, GID: 1000}, "root@localdomain": {OwnerName: "root@localdomain", GroupName: "root@localdomain"},
+		"nobody": unknown("nobody"), "": unknown(""), "-1": unknown("-1"), "4294967296": unknown("4294967296"),
+	} {
+		var e xdr.Encoder
+		bits(attrOwner, attrOwnerGroup).encode(&e)
+		length := e.Hole()
+		e.String(s)
+		e.String(s)
+		e.FillLength(length)
+		var a attributes
+		if a.decode(xdr.NewDecoder(e.B)); a.Attr != want {
+			t.Errorf("%q: %+v, want %+v", s, a.Attr, want)
 		}
 	}
+}
+
+func unknown(name string) file.Attr {
+	return file.Attr{UID: file.Unknown, GID: file.Unknown, OwnerNamed: true, OwnerName: name, GroupName: name}
 }
 
 // FuzzResults: no reply makes the decoders panic or go on for ever.
