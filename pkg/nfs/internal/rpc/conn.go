@@ -43,6 +43,7 @@ type Conn struct {
 	xid     uint32
 	out     []byte    // records to be written
 	active  time.Time // of the last reply, or of the call that ended a pause
+	owed    bool      // a call was given up, and nothing has been heard since
 	replied bool      // at least once
 	err     error     // why the connection is over
 
@@ -119,10 +120,19 @@ func (c *Conn) Call(ctx context.Context, r *Request) ([]byte, error) {
 	case reply := <-done:
 		return reply.Body, reply.Err
 	case <-ctx.Done():
-		c.mu.Lock()
-		delete(c.pending, xid)
-		c.mu.Unlock()
+		c.giveUp(xid)
 		return nil, fmt.Errorf("waiting for the server's answer: %w", ctx.Err())
+	}
+}
+
+// giveUp stops waiting for a reply. The server owes it all the same: calls that are shorter than the silence allowed would
+// otherwise never find out that their server has gone.
+func (c *Conn) giveUp(xid uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pending[xid] != nil {
+		delete(c.pending, xid)
+		c.owed = true
 	}
 }
 
@@ -133,7 +143,7 @@ func (c *Conn) start(r *Request, done chan<- Reply) (uint32, error) {
 		return 0, fmt.Errorf("%w: %w", errUnsent, c.err)
 	}
 	c.xid++
-	if len(c.pending) == 0 {
+	if len(c.pending) == 0 && !c.owed {
 		c.active = time.Now()
 	}
 	c.pending[c.xid] = done
@@ -195,7 +205,7 @@ func (c *Conn) read() {
 		}
 		xid, reply, ok := parseReply(record)
 		c.mu.Lock()
-		c.active, c.replied = time.Now(), true
+		c.active, c.replied, c.owed = time.Now(), true, false
 		done := c.pending[xid]
 		if ok && done != nil {
 			delete(c.pending, xid)

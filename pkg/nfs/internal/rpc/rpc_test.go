@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -279,6 +280,37 @@ func TestCallObeysContext(t *testing.T) {
 	}
 	if len(c.pending) != 0 {
 		t.Error("the call is still waited for")
+	}
+}
+
+// TestSilenceForShortCalls: a server that is silent is given up too when each call ends before that is sure.
+func TestSilenceForShortCalls(t *testing.T) {
+	var silent atomic.Bool
+	c := connect(t, serve(t, func(call []byte) ([]byte, error) {
+		if silent.Load() {
+			return nil, nil
+		}
+		return echo(call)
+	}), time.Minute)
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Call(t.Context(), request(1)); err != nil {
+		t.Fatal(err)
+	}
+	silent.Store(true)
+	for range 2 {
+		if _, err := c.Call(impatient, request(2)); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		c.mu.Lock()
+		c.active = c.active.Add(-40 * time.Second)
+		c.mu.Unlock()
+	}
+	if _, err := c.Start(request(3)); err != nil {
+		t.Fatal(err)
+	}
+	if c.end(time.Now()); c.Alive() || !c.mute() {
+		t.Error("a silent server is waited for")
 	}
 }
 
