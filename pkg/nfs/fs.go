@@ -114,11 +114,15 @@ const restarts = 5
 func (f *FS) readDir(ctx context.Context, path []string) ([]fs.FileInfo, error) {
 	var infos []fs.FileInfo
 	var from file.Cookie
+	var course file.Course
 	for restarted := 0; ; {
 		page, err := f.client.List(ctx, &f.cred, path, from)
+		if err == nil && !page.EOF && course.Circles(page.Cookie) {
+			err = status.ErrCircle
+		}
 		if status.Is(err, status.BadCookie, status.NotSame) && restarted < restarts {
 			restarted++
-			infos, from = nil, file.Cookie{}
+			infos, from, course = nil, file.Cookie{}, file.Course{}
 			continue
 		}
 		if err != nil {

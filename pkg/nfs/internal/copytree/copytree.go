@@ -231,12 +231,16 @@ const restarts, mostLooks = 5, 8
 // dir copies what is in a directory, checks that all of it is there, and gives the copy its attributes.
 func (c *copier) dir(ctx context.Context, d *dir) error {
 	var from file.Cookie
+	var course file.Course
 	var behind string // the subdirectory after which the page is still to be copied
 	for restarted := 0; ; {
 		page, err := c.list(ctx, d, from)
+		if err == nil && !page.EOF && behind == "" && course.Circles(page.Cookie) {
+			err = status.ErrCircle
+		}
 		if status.Is(err, status.BadCookie, status.NotSame) && restarted < restarts {
 			restarted++
-			from, behind = file.Cookie{}, ""
+			from, behind, course = file.Cookie{}, "", file.Course{}
 			continue
 		}
 		if gone(err) && d.parent != nil {

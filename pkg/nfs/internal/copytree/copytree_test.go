@@ -484,6 +484,23 @@ func TestAstray(t *testing.T) {
 	}
 }
 
+// TestCircles: a listing that never ends is an error, of the source and of the copy.
+func TestCircles(t *testing.T) {
+	for _, path := range []string{"from", "to", "from/d", "to/d"} {
+		s := newServer()
+		s.plant(0o755, 0, "from/", "from/a:1", "from/d/", "from/d/b:1")
+		s.before = func(string, file.Handle) error {
+			if n := s.at(path); n != nil {
+				s.circle = n.handle
+			}
+			return nil
+		}
+		if err := s.run(t.Context(), 0, nil); !errors.Is(err, status.ErrCircle) || s.ops["READDIR"] > 200 {
+			t.Errorf("%s: %v after %d listings", path, err, s.ops["READDIR"])
+		}
+	}
+}
+
 // TestErrorsEndIt: whatever goes wrong is the error of the whole, not what others say whom it stopped.
 func TestErrorsEndIt(t *testing.T) {
 	for _, op := range []string{"OPEN", "WRITE", "CREATE", "LINK", "COMMIT", "SETATTR", "READ", "READLINK", "READDIR", "COPY", "SEEK", "CLONE"} {

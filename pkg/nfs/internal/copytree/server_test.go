@@ -36,6 +36,7 @@ type server struct {
 	sharing func(from file.Handle) error
 
 	astray  file.Handle // a listing of this directory is of another one
+	circle  file.Handle // a listing of this directory never ends
 	compare bool        // is asked for
 	bounds  bounds      // instead of the usual
 	ways    Ways        // of the last run
@@ -206,7 +207,7 @@ func (s *server) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Ha
 		}
 		names := slices.SortedFunc(maps.Keys(n.children), func(a, b string) int { return cmp.Compare(place(a), place(b)) })
 		names = slices.DeleteFunc(names, func(name string) bool { return place(name) <= from.Value })
-		page.EOF, page.ID = len(names) <= s.pageSize, n.attr.FileID
+		page.EOF, page.ID = len(names) <= s.pageSize && dir != s.circle, n.attr.FileID
 		if dir == s.astray {
 			page.ID++
 		}

@@ -90,12 +90,16 @@ func (c *copier) verify(ctx context.Context, d *dir) error {
 func (c *copier) look(ctx context.Context, d *dir) (got sums, missing []string, err error) {
 	missing = slices.Clone(d.doubles)
 	var from file.Cookie
+	var course file.Course
 	for {
 		var page file.Page
 		err := c.try(ctx, []rpc.Credential{d.own}, func(cred *rpc.Credential) (err error) {
 			page, err = c.ReadPage(ctx, cred, d.to, from)
 			return err
 		})
+		if err == nil && !page.EOF && course.Circles(page.Cookie) {
+			err = status.ErrCircle
+		}
 		if err != nil {
 			return got, nil, err
 		}

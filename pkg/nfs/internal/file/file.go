@@ -119,5 +119,23 @@ type Cookie struct {
 	Verifier [8]byte
 }
 
+// Course is the way of a listing from place to place; the zero value is at the start.
+type Course struct {
+	mark         uint64 // a place that was passed
+	steps, until int    // since then, and after how many the mark is moved
+}
+
+// Circles goes on to the next place, and tells of a listing that will not come to an end: it was there before. Places are
+// compared with one only, which is moved ever more rarely (R. P. Brent's algorithm), so that a circle of any size is found.
+func (c *Course) Circles(next Cookie) bool {
+	if next.Value == c.mark {
+		return true
+	}
+	if c.steps++; c.steps > c.until {
+		*c = Course{mark: next.Value, until: 2*c.until + 1}
+	}
+	return false
+}
+
 // Usage is the size of a file system in bytes, and how many files it can have; 0 where that is not told.
 type Usage struct{ Total, Free, Available, Files, FilesFree uint64 }

@@ -35,3 +35,24 @@ func TestSetNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestCourse(t *testing.T) {
+	for _, tt := range []struct{ before, circle int }{{0, 1}, {0, 5}, {1, 1}, {3, 1}, {2, 7}, {100, 1}, {100, 33}} {
+		var c Course
+		steps := 1
+		for place := 1; !c.Circles(Cookie{Value: uint64(place)}) && steps < 1000; steps++ {
+			if place++; place >= tt.before+tt.circle {
+				place = tt.before
+			}
+		}
+		if first := tt.before + tt.circle; steps < first || steps > 4*first {
+			t.Errorf("a circle of %d after %d is found after %d steps", tt.circle, tt.before, steps)
+		}
+	}
+	var c Course
+	for place := range uint64(1000) {
+		if c.Circles(Cookie{Value: place + 1}) {
+			t.Fatalf("place %d is no circle", place)
+		}
+	}
+}

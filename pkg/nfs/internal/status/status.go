@@ -174,6 +174,9 @@ func NoteResent(err error, before bool) bool {
 // which would be taken for that of a name in the export.
 var ErrNoExport = errors.New("the server does not have the export for us any more")
 
+// ErrCircle is a listing that comes back to where it was. Like one whose place the server does not know it may be begun again.
+var ErrCircle = fmt.Errorf("the server does not list it to its end: %w", &Error{Version: 4, Op: "READDIR", Code: BadCookie})
+
 // Later tells whether the server asks to be asked again.
 func Later(err error) bool { return Is(err, Delay, Grace) }
 
