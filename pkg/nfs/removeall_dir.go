@@ -30,6 +30,7 @@ type directory struct {
 	eof        bool        // of the page: it is the last one
 	part       bool        // of the page: only some of its subdirectories were taken up
 	lost       int         // times that the server did not know the place
+	course     file.Course // of from past what stays
 
 	// Guarded by walker.mu.
 	outcome               // since the start of the listing
@@ -57,6 +58,9 @@ func (o *outcome) add(more outcome) {
 	o.refilled += more.refilled
 	o.stays += more.stays
 }
+
+// begin goes back to the start of the listing.
+func (d *directory) begin() { d.from, d.course = file.Cookie{}, file.Course{} }
 
 func (w *walker) newDirectory(parent *directory, e file.Entry) *directory {
 	d := &directory{parent: parent, name: e.Name, handle: e.Handle, kind: fs.ModeDir}
@@ -154,11 +158,15 @@ func (w *walker) list(ctx context.Context, d *directory) (page file.Page, err er
 		}
 		switch {
 		case status.Is(err, status.BadCookie, status.NotSame):
-			d.from = file.Cookie{}
+			d.begin()
 			d.lost++
 		case err != nil || len(page.Entries) > 0 || page.EOF:
 			return page, err
 		default:
+			if page.Cookie.Value == 0 && d.from.Value != 0 { // it names no place to go on from
+				d.begin()
+				d.lost++
+			}
 			d.from, err = page.Cookie, errNoEnd
 			empty++
 			if over := rpc.Sleep(ctx, rpc.Pause(empty)); over != nil {
@@ -235,13 +243,17 @@ func (w *walker) turn(d *directory) {
 		w.removeEmptied(d)
 		return
 	}
+	if d.left > 0 && !d.part && d.course.Circles(d.next) {
+		d.eof = true // nothing new comes behind it
+	}
 	switch {
 	case d.part: // the same page once more, for its other subdirectories
 	case d.eof && d.left == 0 && !d.passed, d.eof && !d.again():
 		w.finish(d)
 		return
 	case d.eof:
-		d.from, d.passed, d.outcome = file.Cookie{}, false, outcome{}
+		d.begin()
+		d.passed, d.outcome = false, outcome{}
 		d.left, d.leftDirs = 0, 0
 	case d.left > 0:
 		d.from, d.passed = d.next, true

@@ -31,6 +31,8 @@ type grove struct {
 	stays    string        // a name that has this in it cannot be removed
 	readOnly bool          // nothing can be changed below the top
 	vague    int           // so many more listings are empty and not the last page, or of a place that is not known
+	circles  bool          // listings go back from their second page to that page
+	hollow   bool          // listings have nothing on their second page, not even a place
 	noAttr   bool          // listings do not describe entries
 	astray   string        // a listing of this directory is of another one
 	pause    time.Duration // of each call
@@ -132,6 +134,9 @@ func (g *grove) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Han
 		return file.Page{}, fail("READDIR", status.BadCookie)
 	}
 	page := file.Page{EOF: true, ID: n.attr.FileID}
+	if g.hollow && from.Value > 0 {
+		return file.Page{}, nil
+	}
 	if g.astray != "" && string(dir) == g.astray {
 		page.ID++
 	}
@@ -147,6 +152,9 @@ func (g *grove) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Han
 			e = file.Entry{Name: name, NoAttr: true}
 		}
 		page.Entries = append(page.Entries, e)
+	}
+	if g.circles && from.Value > 0 {
+		page.Cookie, page.EOF = from, false
 	}
 	return page, nil
 }
@@ -377,6 +385,22 @@ func TestRemoveAllVague(t *testing.T) {
 		g.plant(0, 0o755, "t/", "t/a", "t/b", "t/c")
 		if err := g.fs(0).RemoveAll(t.Context(), "t", nil); !errors.Is(err, want) || want == nil && len(g.nodes) != 1 {
 			t.Errorf("after %d vague answers: %v", vague, err)
+		}
+	}
+}
+
+// TestRemoveAllCircles: a listing that never ends is not followed for ever past what stays.
+func TestRemoveAllCircles(t *testing.T) {
+	for _, g := range []*grove{{circles: true}, {hollow: true}} {
+		g.stays = ".nfs"
+		g.plant(0, 0o755, "t/", "t/a", "t/b")
+		for i := range 9 {
+			g.plant(0, 0o644, fmt.Sprintf("t/.nfs%d", i))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if err := g.fs(0).RemoveAll(ctx, "t", nil); err == nil || ctx.Err() != nil || g.nodes["t/.nfs8"] == nil {
+			t.Errorf("got %v", err)
 		}
 	}
 }
