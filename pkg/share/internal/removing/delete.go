@@ -186,6 +186,9 @@ func (d *deletion) endUnmade(ctx context.Context) error {
 func (d *deletion) clear(ctx context.Context) error {
 	info := d.seen.Info
 	switch {
+	case d.policy == volume.Retain && isArchiveName(d.id.Dir):
+		// It was an archive, and then adopted: with its record it would still go when that is due.
+		return d.Remove(ctx, registry.ArchivePath(d.id.Dir))
 	case d.policy == volume.Retain:
 		return nil
 	case info == nil && d.policy.Archives():
