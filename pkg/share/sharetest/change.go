@@ -121,6 +121,23 @@ func (s *suite) modifiedPolicyCounts() {
 	s.holds()
 }
 
+// retainedName: the name of a volume whose directory was kept against its handle is free for another directory, and for no other's.
+func (s *suite) retainedName() {
+	a := s.filled("a", nil)
+	s.must(s.Modify(s.ctx, a.ID, volume.Changes{Policy: volume.Retain, UID: -1, GID: -1}, nil))
+	s.drop(a.ID)
+	s.must(s.fs.Rename(s.ctx, "a", "mine"))
+	s.must(s.fs.Mkdir(s.ctx, "stranger", 0o777, -1, -1))
+	s.refuses("a", parameters{volume.ParamSubDir: "stranger"}, volume.ErrExists, "belongs to no volume")
+	s.must(s.fs.Rename(s.ctx, "mine", "a"))
+	s.refuses("a", nil, volume.ErrExists, "belongs to no volume")
+	s.drop(a.ID) // which is still kept
+	s.content("a/file", "a")
+	other := s.make("a", parameters{volume.ParamSubDir: "other"})
+	s.holds(other)
+	s.root("a", "other", "stranger")
+}
+
 // strictCapacity: a volume that the export has no room for is refused where the class says so.
 func (s *suite) strictCapacity() {
 	space, err := s.Manager.Space(s.ctx, here, nil)

@@ -62,6 +62,7 @@ func Run(t *testing.T, open func(t *testing.T) share.FS) {
 		{"Expand", (*suite).expand},
 		{"Modify", (*suite).modify},
 		{"ModifiedPolicyCounts", (*suite).modifiedPolicyCounts},
+		{"RetainedName", (*suite).retainedName},
 		{"StrictCapacity", (*suite).strictCapacity},
 	}
 	for _, tt := range tests {

@@ -86,14 +86,11 @@ func (c *creation) try(ctx context.Context) error {
 // lookAtOwn reads the volume's state. A directory that an earlier call recorded wins over the one asked for now: the
 // template, or what it is filled with, may have changed between two tries.
 func (c *creation) lookAtOwn(ctx context.Context) (err error) {
-	if c.seen, err = c.Look(ctx, c.record.Name, c.record.Dir); err != nil {
+	if c.seen, err = c.look(ctx, c.record.Dir); err != nil {
 		return err
 	}
 	if c.seen.Found == registry.Whole && c.seen.Record.Dir != c.record.Dir {
-		c.seen, err = c.Look(ctx, c.record.Name, c.seen.Record.Dir)
-	}
-	if c.seen.Found == registry.Whole && c.seen.Record.Retained {
-		c.seen.Found = registry.Torn // of a volume that is gone
+		c.seen, err = c.look(ctx, c.seen.Record.Dir)
 	}
 	if c.seen.Found == registry.Whole {
 		c.record = c.seen.Record
@@ -102,6 +99,15 @@ func (c *creation) lookAtOwn(ctx context.Context) (err error) {
 		err = c.Unreserve(ctx, c.seen.Key, c.linked) // another caller recorded another directory meanwhile
 	}
 	return err
+}
+
+// look reads the volume's state with a directory. A record that only says what became of an earlier volume counts as torn.
+func (c *creation) look(ctx context.Context, dir volume.Dir) (registry.State, error) {
+	st, err := c.Look(ctx, c.record.Name, dir)
+	if st.Found == registry.Whole && st.Record.Retained {
+		st.Found = registry.Torn
+	}
+	return st, err
 }
 
 func (c *creation) run(ctx context.Context) error {
@@ -115,7 +121,7 @@ func (c *creation) run(ctx context.Context) error {
 		return c.resume(ctx)
 	}
 	// No earlier call came further than to one of record and reservation, so that one goes if we fail for good.
-	c.dropRecord, c.dropLink = c.seen.Found != registry.NoRecord, c.seen.Ours()
+	c.dropRecord, c.dropLink = c.seen.Found != registry.NoRecord && !c.seen.Record.Retained, c.seen.Ours()
 	if err := c.vacant(); err != nil {
 		if err := c.release(ctx); err != nil {
 			return err
@@ -252,7 +258,7 @@ func (c *creation) vacant() error {
 // confirm looks again before a directory is called somebody else's: its record and reservation may have come while we
 // looked the first time. They are older than the directory, so a second look sees them.
 func (c *creation) confirm(ctx context.Context, refusal error) error {
-	st, err := c.Look(ctx, c.record.Name, c.record.Dir)
+	st, err := c.look(ctx, c.record.Dir)
 	if err != nil {
 		return err
 	}
