@@ -33,16 +33,17 @@ func opAndLocation(s volume.Source) (op string, l volume.Location) {
 }
 
 func (m *Manager) filled(ctx context.Context, op string, r volume.Request, id volume.ID, p *jobs.Progress) (copied, error) {
-	release, err := m.locks.hold(namesOf(id))
-	if err != nil {
-		return copied{}, err
-	}
-	defer release()
+	// In this order a volume whose directory is that of its source is refused by the share, not told to come again.
 	released, err := m.locks.use(namesOfSource(*r.Source))
 	if err != nil {
 		return copied{}, err
 	}
 	defer released()
+	release, err := m.locks.hold(namesOf(id))
+	if err != nil {
+		return copied{}, err
+	}
+	defer release()
 	var made copied
 	err = m.on(ctx, op, id.Location, r.MountOptions, func(s *share) (err error) {
 		made.volume, err = s.maker.Create(ctx, r, id, p)

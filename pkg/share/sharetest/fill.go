@@ -91,6 +91,7 @@ func (s *suite) cloneRefuses() {
 	refuses(s.cloned("c", b, nil), volume.ErrExists, a.ID.String(), b.ID.String())
 	refuses(s.request("c", nil), volume.ErrExists, a.ID.String())
 	refuses(s.cloned("b", a, nil), volume.ErrExists, a.ID.String())
+	refuses(s.cloned("d", a, parameters{volume.ParamSubDir: "a"}), volume.ErrExists, `belongs to volume "a"`)
 	refuses(s.cloned("d", volume.Volume{ID: volume.ID{Location: here, Dir: "none"}}, nil), volume.ErrNotFound, "none")
 	refuses(s.cloned("d", a, parameters{volume.ParamShare: there.Share}), volume.ErrInvalid, here.String(), there.String())
 
