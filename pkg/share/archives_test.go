@@ -101,6 +101,24 @@ func TestExpiryFailures(t *testing.T) {
 	})
 }
 
+// TestExpiryOfLongNames: the same of archives whose names are too long for their keys and begin alike.
+func TestExpiryOfLongNames(t *testing.T) {
+	everyFailure(t, func(t *testing.T, w *world) {
+		for _, name := range []string{"1", "2"} {
+			var v volume.Volume
+			w.must(w.clean(creates(&v, archiving(name, strings.Repeat("d", 200)+name, time.Hour))))
+			w.must(w.clean(deletes(v.ID)))
+		}
+		faulty := w.faulty
+		w.faulty = func() *process { return late(w, faulty(), 2*time.Hour) }
+		if err := w.disturbed(visits); err != nil {
+			w.must(w.clean(func(p *process) error { return visits(late(w, p, 2*time.Hour)) }))
+		}
+		w.emptied()
+		w.holds(nil)
+	})
+}
+
 // TestExpiryKeeps: an archive that is due stays when it may be something else by now.
 func TestExpiryKeeps(t *testing.T) {
 	for name, tt := range map[string]struct {

@@ -100,6 +100,9 @@ func (s *Share) Below(ctx context.Context, key string, dir volume.Dir) (string, 
 			continue
 		}
 		owner, err := s.OwnerAt(ctx, DirectoriesDir+"/"+l.Name())
+		if !sure && errors.Is(err, ErrExpiring) {
+			continue // it is dir itself, or one that begins like it
+		}
 		if err == nil && !sure {
 			is, err = s.recordedBelow(ctx, owner, l.Name(), dir)
 		}
