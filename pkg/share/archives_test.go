@@ -182,6 +182,22 @@ func TestExpiryKeeps(t *testing.T) {
 	}
 }
 
+// TestLongArchive: what has nearly the longest directory has an archive that is listed and expires, too.
+func TestLongArchive(t *testing.T) {
+	w := &world{T: t, fs: memfs.New()}
+	element := strings.Repeat("d", 190)
+	for _, name := range []string{"pvc-1", "pvc-2"} {
+		var v volume.Volume
+		w.must(w.clean(creates(&v, archiving(name, strings.Join([]string{element, element, element, element}, "/"), time.Hour))))
+		w.must(w.clean(deletes(v.ID)))
+	}
+	flat := "archived-" + element + "-" + strings.Repeat("d", 55)
+	w.archives(flat+" pvc-1 1h0m0s", flat[:249]+"-pvc-2 pvc-2 1h0m0s")
+	w.must(w.clean(func(p *process) error { return visits(late(w, p, 2*time.Hour)) }))
+	w.emptied()
+	w.holds(nil)
+}
+
 // TestAdoptedArchiveIsKept: an archive that became a volume, and was kept when that was deleted, is none any more, whatever fails.
 func TestAdoptedArchiveIsKept(t *testing.T) {
 	everyFailure(t, func(t *testing.T, w *world) {

@@ -193,7 +193,7 @@ func (d *deletion) finishArchiveTo(ctx context.Context, names []volume.Dir) (fou
 }
 
 // archiveNames lists where the directory may go: [volume.Dir.Archived], or flat at the top of the share where the policy says
-// so or that would be inside a volume; then with the volume's name, then with a number. beside are names in the directory's parent,
+// so or that would be inside a volume, or longer than a Dir; then with the volume's name, then with a number. beside are names in the directory's parent,
 // which is on the same file system in any case.
 func (d *deletion) archiveNames(ctx context.Context) (names, beside []volume.Dir, err error) {
 	dir := d.id.Dir
@@ -204,7 +204,7 @@ func (d *deletion) archiveNames(ctx context.Context) (names, beside []volume.Dir
 	switch {
 	case d.policy == volume.ArchiveFlat:
 		dir = volume.Dir(path.Base(string(dir)))
-	case above != "":
+	case above != "", len(archiveName(dir, "-"+d.seen.Key+"-"+strconv.Itoa(maxArchives))) > volume.MaxDir:
 		dir = volume.Dir(strings.ReplaceAll(string(dir), "/", "-"))
 	}
 	parent, base := path.Split(string(d.id.Dir))
