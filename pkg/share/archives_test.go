@@ -182,6 +182,34 @@ func TestExpiryKeeps(t *testing.T) {
 	}
 }
 
+// TestArchiveInArchive: an archive is not put into another one, and one that is there nevertheless keeps that from going.
+func TestArchiveInArchive(t *testing.T) {
+	w := &world{T: t, fs: memfs.New()}
+	var v volume.Volume
+	w.must(w.clean(creates(&v, archiving("pvc-1", "ns", time.Hour))))
+	w.must(w.clean(deletes(v.ID)))
+	w.must(w.clean(creates(&v, archiving("pvc-2", "ns/x", 3*time.Hour))))
+	w.write("ns/x/file", "kept")
+	w.must(w.clean(deletes(v.ID)))
+	w.holds(nil, "archived-ns/", "archived-ns-x/", "archived-ns-x/file=kept")
+
+	w.must(w.fs.Rename(t.Context(), "archived-ns-x", "archived-ns/x"))
+	const flat, nested = volume.Reserved + "/archives/archived-ns-x.json", volume.Reserved + "/archives/archived-ns%2Fx.json"
+	record, err := w.fs.ReadFile(t.Context(), flat, 1<<20)
+	w.must(err)
+	w.must(w.fs.Remove(t.Context(), flat))
+	w.write(nested, strings.ReplaceAll(string(record), "archived-ns-x", "archived-ns/x"))
+	w.must(w.clean(func(p *process) error { return visits(late(w, p, 2*time.Hour)) }))
+	if err := w.clean(func(p *process) error { return p.Expire(p.ctx, place, "archived-ns", nil) }); !errors.Is(err, volume.ErrExists) {
+		t.Errorf("removing it by hand: %v", err)
+	}
+	w.emptied()
+	w.holds(nil, "archived-ns/", "archived-ns/x/", "archived-ns/x/file=kept")
+	w.must(w.clean(func(p *process) error { return visits(late(w, p, 4*time.Hour)) }))
+	w.emptied()
+	w.holds(nil)
+}
+
 // TestLongArchive: what has nearly the longest directory has an archive that is listed and expires, too.
 func TestLongArchive(t *testing.T) {
 	w := &world{T: t, fs: memfs.New()}

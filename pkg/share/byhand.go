@@ -31,9 +31,14 @@ func (m *Manager) Expire(ctx context.Context, l volume.Location, dir volume.Dir,
 		if err != nil {
 			return err
 		}
-		gone, err := s.remover.Expire(ctx, r)
+		all, err := s.remover.Archives(ctx)
+		if err != nil {
+			return err
+		}
+		gone, err := s.remover.Expire(ctx, r, all)
 		if err == nil && !gone {
-			err = fmt.Errorf("%w: archive %q stays: it may not be the directory that was archived, or belongs to a volume: look at it, and remove it by hand", volume.ErrExists, dir)
+			err = fmt.Errorf("%w: archive %q stays: "+
+				"it may not be the directory that was archived, or belongs to a volume, or holds one or another archive: look at it, and remove it by hand", volume.ErrExists, dir)
 		}
 		return err
 	})

@@ -161,20 +161,19 @@ func (s *suite) archiveOutsideVolumes() {
 }
 
 func (s *suite) archiveLongNames() {
-	long := strings.Repeat("é", 127)
-	for _, dir := range []string{long, "ns/" + long, long + "/b"} {
+	long, above := strings.Repeat("é", 127), strings.Repeat("è", 127)
+	for _, dir := range []string{long, "ns/" + long, above + "/b"} {
 		for _, name := range []string{"a", "b"} {
 			s.drop(s.filled(name, parameters{volume.ParamOnDelete: "archive", volume.ParamSubDir: dir}).ID)
 		}
 	}
 	s.holds()
-	first := "archived-" + long[:246]
-	s.content(first+"/file", "a")
+	s.content("archived-"+long[:246]+"/file", "a")
 	s.content("archived-"+long[:244]+"-b/file", "b")
 	s.content("archived-ns/"+long+"/file", "a")
 	s.content("archived-ns/"+long[:252]+"-b/file", "b")
-	s.content(first+"/b/file", "a")
-	s.content(first+"/b-b/file", "b")
+	s.content("archived-"+above[:246]+"/b/file", "a")
+	s.content("archived-"+above[:246]+"/b-b/file", "b")
 }
 
 // archivesExpire: archives are listed, and go when they are due, if they are still what was archived.

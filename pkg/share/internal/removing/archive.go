@@ -193,18 +193,23 @@ func (d *deletion) finishArchiveTo(ctx context.Context, names []volume.Dir) (fou
 }
 
 // archiveNames lists where the directory may go: [volume.Dir.Archived], or flat at the top of the share where the policy says
-// so or that would be inside a volume, or longer than a Dir; then with the volume's name, then with a number. beside are names in the directory's parent,
-// which is on the same file system in any case.
+// so or that would be inside a volume or another archive, or longer than a Dir; then with the volume's name, then with a number. beside are
+// names in the directory's parent, which is on the same file system in any case.
 func (d *deletion) archiveNames(ctx context.Context) (names, beside []volume.Dir, err error) {
 	dir := d.id.Dir
-	above, err := d.Above(ctx, d.seen.Key, archiveName(dir, ""))
+	var above string
+	var archived bool
+	err = registry.Together(
+		func() (err error) { above, err = d.Above(ctx, d.seen.Key, archiveName(dir, "")); return err },
+		func() (err error) { archived, err = d.archiveAbove(ctx, archiveName(dir, "")); return err },
+	)
 	if err != nil {
 		return nil, nil, err
 	}
 	switch {
 	case d.policy == volume.ArchiveFlat:
 		dir = volume.Dir(path.Base(string(dir)))
-	case above != "", len(archiveName(dir, "-"+d.seen.Key+"-"+strconv.Itoa(maxArchives))) > volume.MaxDir:
+	case above != "", archived, len(archiveName(dir, "-"+d.seen.Key+"-"+strconv.Itoa(maxArchives))) > volume.MaxDir:
 		dir = volume.Dir(strings.ReplaceAll(string(dir), "/", "-"))
 	}
 	parent, base := path.Split(string(d.id.Dir))

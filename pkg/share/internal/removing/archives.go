@@ -139,3 +139,29 @@ func (s *Remover) Archives(ctx context.Context) ([]Archive, error) {
 func (r Archive) Is(info fs.FileInfo) bool {
 	return info.IsDir() && (r.Inode == 0 || inode(info) == r.Inode)
 }
+
+// archiveAbove says whether one of the directories above dir is an archive, with which what is in it would go.
+func (s *Remover) archiveAbove(ctx context.Context, dir volume.Dir) (bool, error) {
+	parents := dir.Parents()
+	found := make([]fs.FileInfo, len(parents))
+	var calls []func() error
+	for i, p := range parents {
+		calls = append(calls, func() (err error) { found[i], err = s.Lstat(ctx, registry.ArchivePath(p)); return err })
+	}
+	err := registry.Together(calls...)
+	return slices.ContainsFunc(found, func(info fs.FileInfo) bool { return info != nil }), err
+}
+
+// archiveBelow answers which of all archives is below dir and still there, "" if none is.
+func (s *Remover) archiveBelow(ctx context.Context, all []Archive, dir volume.Dir) (volume.Dir, error) {
+	for _, r := range all {
+		if !strings.HasPrefix(string(r.Dir), string(dir)+"/") {
+			continue
+		}
+		info, err := s.Lstat(ctx, string(r.Dir))
+		if err != nil || info != nil && r.Is(info) {
+			return r.Dir, err
+		}
+	}
+	return "", nil
+}

@@ -22,7 +22,7 @@ func (s *Remover) Sweep(ctx context.Context) (kept []Archive, next time.Time, er
 	var errs []error
 	kept = []Archive{}
 	for _, r := range all {
-		gone, err := s.review(ctx, r)
+		gone, err := s.review(ctx, r, all)
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -37,8 +37,8 @@ func (s *Remover) Sweep(ctx context.Context) (kept []Archive, next time.Time, er
 	return kept, next, errors.Join(errs...)
 }
 
-// review does with one archive what is due, and says whether it is none any more.
-func (s *Remover) review(ctx context.Context, r Archive) (gone bool, err error) {
+// review does with one of all archives what is due, and says whether it is none any more.
+func (s *Remover) review(ctx context.Context, r Archive, all []Archive) (gone bool, err error) {
 	now := s.Now()
 	due := !r.Expires.IsZero() && !r.Expires.After(now)
 	if due {
@@ -47,7 +47,7 @@ func (s *Remover) review(ctx context.Context, r Archive) (gone bool, err error) 
 			return false, err
 		}
 		defer release()
-		return s.Expire(ctx, r)
+		return s.Expire(ctx, r, all)
 	}
 	if now.Sub(r.Archived) < archiveStale {
 		return false, nil
@@ -59,9 +59,9 @@ func (s *Remover) review(ctx context.Context, r Archive) (gone bool, err error) 
 	return true, s.Remove(ctx, registry.ArchivePath(r.Dir))
 }
 
-// Expire moves an archive to the trash. It reserves the directory first, in a way of its own, so that no volume takes it
+// Expire moves one of all archives to the trash. It reserves the directory first, in a way of its own, so that no volume takes it
 // meanwhile and the next sweep goes on with what a crash left. What is not certainly the archive stays.
-func (s *Remover) Expire(ctx context.Context, r Archive) (gone bool, err error) {
+func (s *Remover) Expire(ctx context.Context, r Archive, all []Archive) (gone bool, err error) {
 	owner, err := s.ReserveExpiring(ctx, r.Dir)
 	if err != nil {
 		return false, err
@@ -74,7 +74,7 @@ func (s *Remover) Expire(ctx context.Context, r Archive) (gone bool, err error) 
 		s.Log.Info("an archive that was to be removed is a volume again: it stays", "location", s.Location.String(), "directory", string(r.Dir), "volume", rec.Name)
 		return true, s.Remove(ctx, registry.ArchivePath(r.Dir))
 	}
-	why, info, err := s.inTheWay(ctx, r)
+	why, info, err := s.inTheWay(ctx, r, all)
 	switch {
 	case err != nil:
 		return false, err // with the reservation: whatever failed will be tried again
@@ -111,12 +111,14 @@ func (s *Remover) trashArchive(ctx context.Context, r Archive, info fs.FileInfo)
 }
 
 // inTheWay says why an archive must stay, if it must. info is nil where there is nothing any more.
-func (s *Remover) inTheWay(ctx context.Context, r Archive) (why string, info fs.FileInfo, err error) {
+func (s *Remover) inTheWay(ctx context.Context, r Archive, all []Archive) (why string, info fs.FileInfo, err error) {
 	var above, below string
+	var archive volume.Dir
 	err = registry.Together(
 		func() (err error) { info, err = s.Lstat(ctx, string(r.Dir)); return err },
 		func() (err error) { above, err = s.Above(ctx, "", r.Dir); return err },
 		func() (err error) { below, err = s.Below(ctx, "", r.Dir); return err },
+		func() (err error) { archive, err = s.archiveBelow(ctx, all, r.Dir); return err },
 	)
 	switch {
 	case err != nil || info == nil:
@@ -127,6 +129,8 @@ func (s *Remover) inTheWay(ctx context.Context, r Archive) (why string, info fs.
 		return fmt.Sprintf("it is inside volume %q", above), info, nil
 	case below != "":
 		return fmt.Sprintf("volume %q is inside it", below), info, nil
+	case archive != "":
+		return fmt.Sprintf("archive %q is inside it", archive), info, nil
 	}
 	if err := s.NotShare(ctx, r.Dir); errors.Is(err, volume.ErrExists) {
 		return err.Error(), info, nil
