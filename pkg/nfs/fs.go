@@ -2,6 +2,7 @@ package nfs
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"slices"
@@ -94,7 +95,11 @@ func (f *FS) Lstat(ctx context.Context, name string) (fs.FileInfo, error) {
 
 func base(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
-// ReadDir lists a directory sorted by name, without "." and "..".
+// maxNames bounds what a listing takes into memory, some 60 MB.
+const maxNames = 1 << 17
+
+// ReadDir lists a directory sorted by name, without "." and "..". One of more than 131,072 names matches syscall.EFBIG, and some of
+// them are answered beside the error.
 func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 	path, err := split(name)
 	var infos []fs.FileInfo
@@ -102,10 +107,7 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 		infos, err = f.readDir(ctx, path)
 		return err
 	}, name)
-	if err != nil {
-		return nil, err
-	}
-	return infos, nil
+	return infos, err
 }
 
 // restarts bounds how often a listing that the server lost track of is begun again.
@@ -140,13 +142,20 @@ func (f *FS) readDir(ctx context.Context, path []string) ([]fs.FileInfo, error) 
 			}
 			infos = append(infos, info{e.Name, &e.Attr})
 		}
+		if len(infos) > maxNames {
+			return sorted(infos[:maxNames]), fmt.Errorf("it has more than %d names: %w", maxNames, syscall.EFBIG)
+		}
 		if page.EOF {
-			break
+			return sorted(infos), nil
 		}
 		from = page.Cookie
 	}
+}
+
+// sorted orders by name, and drops what a server has told twice.
+func sorted(infos []fs.FileInfo) []fs.FileInfo {
 	slices.SortFunc(infos, func(a, b fs.FileInfo) int { return strings.Compare(a.Name(), b.Name()) })
-	return slices.CompactFunc(infos, func(a, b fs.FileInfo) bool { return a.Name() == b.Name() }), nil
+	return slices.CompactFunc(infos, func(a, b fs.FileInfo) bool { return a.Name() == b.Name() })
 }
 
 // Chmod sets exactly perm. A symbolic link matches syscall.ELOOP.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -180,5 +181,37 @@ func (w *world) swapped(archive bool, do func(v volume.Volume) func(p *process) 
 	w.must(err)
 	if uid, _ := info.Sys().(interface{ Owner() (uid, gid uint32) }).Owner(); uid == 7 {
 		w.Error("what is outside has another owner")
+	}
+}
+
+// TestCrowded: where a pod has put more names than we take into memory an operation that needs them says so, and the trash is emptied.
+func TestCrowded(t *testing.T) {
+	for at, do := range map[string]func(p *process) error{
+		"volumes":     func(p *process) error { _, _, err := p.List(p.ctx, "", 0); return err },
+		"archives":    visits,
+		"directories": deletes(volume.ID{Location: place, Dir: "old", UUID: "pvc-1", Policy: volume.Delete}),
+		"staging":     deletes(volume.ID{Location: place, Dir: "old", UUID: "pvc-1", Policy: volume.Delete}),
+		"trash":       nil,
+	} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			w := &world{T: t, fs: memfs.New()}
+			w.mkdir("old", volume.Reserved, volume.Reserved+"/"+at)
+			for i := range 1<<17 + 1 {
+				w.write(fmt.Sprintf("%s/%s/%d", volume.Reserved, at, i), "")
+			}
+			if at == "trash" {
+				w.must(w.clean(func(p *process) error {
+					_, err := p.Space(p.ctx, place, nil)
+					for err == nil && (w.exists(volume.Reserved+"/trash/0") || w.exists(volume.Reserved+"/trash/99999")) {
+						pause()
+					}
+					return err
+				}))
+				w.emptied()
+			} else if err := w.clean(do); !errors.Is(err, volume.ErrInvalid) || !errors.Is(err, syscall.EFBIG) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

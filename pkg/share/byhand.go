@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
@@ -140,7 +141,7 @@ func (w *walk) run(ctx context.Context) {
 // add counts what is in a directory.
 func (w *walk) add(dir string, infos []fs.FileInfo, err error) {
 	switch {
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EFBIG):
 		w.used.Partly = true
 	case err != nil && w.err == nil:
 		w.err = fmt.Errorf("listing %q: %w", dir, err)

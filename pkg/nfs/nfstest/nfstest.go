@@ -28,7 +28,7 @@ type FS interface {
 type Reader interface {
 	// Lstat describes name. Sys has a method Owner() (uid, gid uint32).
 	Lstat(ctx context.Context, name string) (fs.FileInfo, error)
-	// ReadDir lists a directory sorted by name, without "." and "..".
+	// ReadDir lists a directory sorted by name, without "." and "..". One of too many names matches syscall.EFBIG.
 	ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error)
 	// ReadFile returns a regular file's whole content; one longer than limit is an error.
 	ReadFile(ctx context.Context, name string, limit int64) ([]byte, error)

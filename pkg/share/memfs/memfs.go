@@ -22,6 +22,9 @@ const Size = 1 << 40
 // maxElement is NAME_MAX.
 const maxElement = 255
 
+// maxNames is how many names a listing holds, as in pkg/nfs.
+const maxNames = 1 << 17
+
 // FS is a share in memory, safe for concurrent use.
 type FS struct {
 	mu   sync.Mutex

@@ -70,7 +70,11 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 	if err != nil {
 		return nil, pathError("readdir", name, err)
 	}
-	return n.list(), nil
+	infos := n.list()
+	if len(infos) > maxNames {
+		return infos[:maxNames], pathError("readdir", name, syscall.EFBIG)
+	}
+	return infos, nil
 }
 
 // ReadFile reads a whole file of at most limit bytes.

@@ -123,14 +123,18 @@ func (s *Copier) Abandon(ctx context.Context, key, staged string) {
 	}
 }
 
-// count finds out how much there is to copy, beside the copying. It is for the progress alone: what cannot be read counts
-// nothing, and when it is cut short there is no total.
+// countRoom bounds the bytes of the names that wait to be counted: a pod may make many of them very long.
+const countRoom = 16 << 20
+
+// count finds out how much there is to copy, beside the copying. It is for the progress alone: when something cannot be read, or
+// there is too much of it, there is no total.
 func (t *transfer) count(ctx context.Context) {
 	var files, bytes int64
-	left := []string{t.from}
+	left, room := []string{t.from}, countRoom
 	for len(left) > 0 {
 		dir := left[len(left)-1]
 		left = left[:len(left)-1]
+		room += len(dir)
 		infos, err := t.FS.ReadDir(ctx, dir)
 		if ctx.Err() != nil || err != nil {
 			return
@@ -138,6 +142,9 @@ func (t *transfer) count(ctx context.Context) {
 		files++
 		for _, info := range infos {
 			if info.IsDir() {
+				if room -= len(dir) + 1 + len(info.Name()); room < 0 {
+					return
+				}
 				left = append(left, dir+"/"+info.Name())
 				continue
 			}

@@ -26,7 +26,8 @@ type Directories interface {
 	// Mkdir makes a directory with exactly the given mode, whatever the umask; an owner of -1 is left to the server.
 	// fs.ErrExist if the name is taken.
 	Mkdir(ctx context.Context, name string, perm fs.FileMode, uid, gid int) error
-	// ReadDir lists a directory sorted by name.
+	// ReadDir lists a directory sorted by name. syscall.EFBIG, beside some of its names: it has more of them than are taken into
+	// memory.
 	ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error)
 	// Rename is POSIX rename: atomic, and it replaces a file or an empty directory.
 	Rename(ctx context.Context, oldName, newName string) error

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/registry"
@@ -200,15 +201,18 @@ func (p *Purger) lookAgain() {
 // empty removes all that is in the trash now, and reports one of the failures.
 func (p *Purger) empty() error {
 	infos, err := p.Share.FS.ReadDir(p.ctx, registry.TrashDir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	errs := make([]error, purgers, purgers+1)
+	switch {
+	case errors.Is(err, syscall.EFBIG):
+		errs = append(errs, errMore)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
 	p.learn(infos)
 	defer p.report()()
-	errs := make([]error, purgers)
 	var wg sync.WaitGroup
 	queue := make(chan fs.FileInfo)
-	for i := range errs {
+	for i := range purgers {
 		wg.Go(func() {
 			for info := range queue {
 				if err := p.remove(p.ctx, info); err != nil && (errs[i] == nil || errors.Is(errs[i], errMore)) {
