@@ -226,25 +226,28 @@ func TestLongArchive(t *testing.T) {
 	w.holds(nil)
 }
 
-// TestAdoptedArchiveIsKept: an archive that became a volume, and was kept when that was deleted, is none any more, whatever fails.
+// TestAdoptedArchiveIsKept: an archive that became a volume, or has one in it, and was kept when that was deleted, is none any more,
+// whatever fails.
 func TestAdoptedArchiveIsKept(t *testing.T) {
-	everyFailure(t, func(t *testing.T, w *world) {
-		var a, b volume.Volume
-		w.must(w.clean(creates(&a, archiving("pvc-a", "a", time.Hour))))
-		w.write("a/file", "x")
-		w.must(w.clean(deletes(a.ID)))
-		w.must(w.clean(creates(&b, request("pvc-b", "archived-a", volume.Delete, true))))
-		w.must(w.clean(func(p *process) error {
-			return p.Modify(p.ctx, b.ID, volume.Changes{Policy: volume.Retain, UID: -1, GID: -1}, nil)
-		}))
-		if err := w.disturbed(deletes(b.ID)); err != nil {
-			w.must(w.clean(deletes(b.ID)))
-		}
-		w.archives()
-		w.must(w.clean(func(p *process) error { return visits(late(w, p, 2*time.Hour)) }))
-		w.emptied()
-		w.shows("archived-a/", "archived-a/file=x")
-	})
+	for _, dir := range []string{"archived-a", "archived-a/sub"} {
+		everyFailure(t, func(t *testing.T, w *world) {
+			var a, b volume.Volume
+			w.must(w.clean(creates(&a, archiving("pvc-a", "a", time.Hour))))
+			w.mkdir("a/sub")
+			w.must(w.clean(deletes(a.ID)))
+			w.must(w.clean(creates(&b, request("pvc-b", dir, volume.Delete, true))))
+			w.must(w.clean(func(p *process) error {
+				return p.Modify(p.ctx, b.ID, volume.Changes{Policy: volume.Retain, UID: -1, GID: -1}, nil)
+			}))
+			if err := w.disturbed(deletes(b.ID)); err != nil {
+				w.must(w.clean(deletes(b.ID)))
+			}
+			w.archives()
+			w.must(w.clean(func(p *process) error { return visits(late(w, p, 2*time.Hour)) }))
+			w.emptied()
+			w.shows("archived-a/", "archived-a/sub/")
+		})
+	}
 }
 
 // TestExpiryMeanwhile: the archive is taken for a volume at any moment of its removal: it is one or the other.

@@ -186,11 +186,8 @@ func (d *deletion) endUnmade(ctx context.Context) error {
 func (d *deletion) clear(ctx context.Context) error {
 	info := d.seen.Info
 	switch {
-	case d.policy == volume.Retain && isArchiveName(d.id.Dir):
-		// It was an archive, and then adopted: with its record it would still go when that is due.
-		return d.Remove(ctx, registry.ArchivePath(d.id.Dir))
 	case d.policy == volume.Retain:
-		return nil
+		return d.keep(ctx)
 	case info == nil && d.policy.Archives():
 		return d.finishArchive(ctx)
 	case info == nil:
@@ -212,6 +209,20 @@ func (d *deletion) clear(ctx context.Context) error {
 		return d.archive(ctx)
 	}
 	return d.trash(ctx)
+}
+
+// keep leaves the directory where it is. If it was adopted as an archive, or inside one, that is none any more: it would still go when it
+// is due.
+func (d *deletion) keep(ctx context.Context) error {
+	for _, dir := range append(d.id.Dir.Parents(), d.id.Dir) {
+		if !isArchiveName(dir) {
+			continue
+		}
+		if err := d.Remove(ctx, registry.ArchivePath(dir)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkAlone guards other volumes against a handle that no record confirms.
