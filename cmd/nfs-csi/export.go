@@ -55,6 +55,11 @@ func parseExport(text string) (volume.Location, error) {
 	return l, nil
 }
 
+// tellsMore adds to what is wrong with an export how to learn what to mend.
+func tellsMore(err error, l volume.Location) error {
+	return fmt.Errorf("%w: `nfs-csi check %s` tells more", err, l)
+}
+
 // oneExport wants exactly one argument, and says so.
 func oneExport(c *cobra.Command, args []string) error {
 	if len(args) != 1 {

@@ -121,7 +121,7 @@ func (o *gcOptions) run(ctx context.Context, export string, stdout, stderr io.Wr
 	now := time.Now()
 	items, err := inventory.Take(ctx, m, l, cluster, now)
 	if err != nil {
-		return err
+		return tellsMore(err, l)
 	}
 	acts, err := inventory.Plan(o.inNamespace(items), wish, cluster != nil, now)
 	if err != nil {
@@ -137,7 +137,7 @@ func (o *gcOptions) run(ctx context.Context, export string, stdout, stderr io.Wr
 func (o *gcOptions) check() error {
 	switch {
 	case !o.trash && o.archives == 0 && !o.orphans:
-		return errors.New("nothing is chosen: say what to remove with --trash, --archives-older-than or --orphans")
+		return errors.New("nothing is chosen: say what to remove with --trash, --archives-older-than (more than 0) or --orphans")
 	case len(o.directories) > 0 && !o.orphans:
 		return errors.New("--directory narrows --orphans: give both")
 	case o.orphans && o.noCluster && len(o.directories) == 0:

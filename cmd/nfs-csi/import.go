@@ -73,7 +73,7 @@ func (o *importOptions) run(ctx context.Context, export string, stdout, stderr i
 	}
 	opened, err := nfs.Open(ctx, way)
 	if err != nil {
-		return fmt.Errorf("opening %s: %w: `nfs-csi check %s` tells more", config.Location, err, export)
+		return tellsMore(fmt.Errorf("opening %s: %w", config.Location, err), config.Location)
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
 	config.Export = opened

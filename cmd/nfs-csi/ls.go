@@ -158,7 +158,7 @@ func (o *lsOptions) run(ctx context.Context, args []string, stdout, stderr io.Wr
 	for _, l := range locations {
 		items, err := o.take(ctx, m, l, found)
 		if err != nil {
-			failures = append(failures, fmt.Errorf("%w: `nfs-csi check %s` tells more", err, l))
+			failures = append(failures, tellsMore(err, l))
 			all = append(all, listing{Export: l.String(), Cluster: found != nil, Items: []inventory.Item{}, Error: err.Error()})
 			continue
 		}
