@@ -73,17 +73,7 @@ func ParseLegacyClass(parameters map[string]string) (LegacyClass, error) {
 }
 
 // Keys lists the labels and annotations that the class's pattern asks for.
-func (c LegacyClass) Keys() (labels, annotations []string) {
-	for _, p := range legacyParts(c.pattern) {
-		switch p.variable {
-		case "label":
-			labels = append(labels, p.key)
-		case "annotation":
-			annotations = append(annotations, p.key)
-		}
-	}
-	return labels, annotations
-}
+func (c LegacyClass) Keys() (labels, annotations []string) { return keys(legacyParts(c.pattern)) }
 
 // Dir is the directory of a claim's volume: namespace-claim-volume, or what pathPattern says, where a value that the claim lacks
 // is empty; a pattern that becomes empty means the default. adopt: a directory that is there is used, and belongs to the

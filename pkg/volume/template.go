@@ -89,8 +89,10 @@ func parseVariable(inside string) (part, error) {
 }
 
 // Keys lists the labels and annotations that t asks for.
-func (t Template) Keys() (labels, annotations []string) {
-	for _, p := range t.parts {
+func (t Template) Keys() (labels, annotations []string) { return keys(t.parts) }
+
+func keys(parts []part) (labels, annotations []string) {
+	for _, p := range parts {
 		switch p.variable {
 		case "label":
 			labels = append(labels, p.key)
