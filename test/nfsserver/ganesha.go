@@ -53,8 +53,21 @@ func StartGanesha(t testing.TB) *Ganesha {
 	if err != nil {
 		t.Fatalf("starting nfs-ganesha: %v", err)
 	}
-	t.Cleanup(g.stop)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(g.state())
+		}
+		g.stop()
+	})
 	return g
+}
+
+// state says whether the server is still there, and how its log ends.
+func (g *Ganesha) state() string {
+	var status syscall.WaitStatus
+	pid, err := syscall.Wait4(g.server.Process.Pid, &status, syscall.WNOHANG, nil)
+	log, _ := os.ReadFile(g.Log)
+	return fmt.Sprintf("nfs-ganesha has ended: %v (status %#x, %v); its log ends\n%s", pid > 0, status, err, log[max(0, len(log)-2000):])
 }
 
 func startGanesha(dir string) (*Ganesha, error) {
