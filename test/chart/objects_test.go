@@ -74,7 +74,9 @@ metrics: {enabled: true, podMonitor: {enabled: true, labels: {team: own}}, rules
 			var object struct {
 				Kind     string
 				Metadata metav1.ObjectMeta
-				Spec     struct{ Template struct{ Metadata metav1.ObjectMeta } }
+				Spec     struct {
+					Template struct{ Metadata metav1.ObjectMeta }
+				}
 			}
 			if err := yaml.Unmarshal([]byte(document), &object); err != nil {
 				t.Fatal(err)
