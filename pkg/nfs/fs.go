@@ -245,7 +245,7 @@ func (f *FS) Rename(ctx context.Context, oldname, newname string) error {
 func (f *FS) Remove(ctx context.Context, name string) error {
 	path, err := splitNew(name)
 	return f.call(ctx, "remove", err, func() error {
-		return settleRemove(f.client.Remove(ctx, &f.cred, path))
+		return f.settleRemove(ctx, path, f.client.Remove(ctx, &f.cred, path))
 	}, name)
 }
 

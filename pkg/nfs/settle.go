@@ -76,7 +76,7 @@ func (f *FS) settleCreate(ctx context.Context, path []string, data []byte, err e
 			return false, err
 		}
 	}
-	return settleRemove(f.client.Remove(ctx, &f.cred, path)) == nil, err
+	return f.settleRemove(ctx, path, f.client.Remove(ctx, &f.cred, path)) == nil, err
 }
 
 const (
@@ -85,12 +85,29 @@ const (
 	lookPause = 100 * time.Millisecond
 )
 
-// settleRemove takes a name that is gone for removed by us.
-func settleRemove(err error) error {
-	if status.Is(err, status.NoEnt) && status.MaybeOurs(err, "REMOVE", "RMDIR") {
+// settleRemove takes a name that is gone for removed by us. Of one that the first request is just removing nfs-ganesha says that
+// it is stale.
+func (f *FS) settleRemove(ctx context.Context, path []string, err error) error {
+	switch {
+	case !status.MaybeOurs(err, "REMOVE", "RMDIR"):
+		return err
+	case status.Is(err, status.NoEnt), status.Is(err, status.Stale) && f.goes(ctx, path):
 		return nil
 	}
 	return err
+}
+
+// goes tells whether nothing has that name, at once or a little later.
+func (f *FS) goes(ctx context.Context, path []string) bool {
+	for look := 1; look <= looks; look++ {
+		if _, err := f.client.Getattr(ctx, &f.cred, path); err != nil {
+			return status.Is(err, status.NoEnt)
+		}
+		if rpc.Sleep(ctx, lookPause) != nil {
+			return false
+		}
+	}
+	return false
 }
 
 // settleRename takes a name that is gone, while there is something under the new name, for moved by us.

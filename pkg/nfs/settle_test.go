@@ -110,6 +110,9 @@ func TestSettle(t *testing.T) {
 		{"no directory", rename, "LOOKUP", status.NoEnt, afterwards{attr: dir(uid)}, false},
 		{"removed", remove, "REMOVE", status.NoEnt, afterwards{}, true},
 		{"removed, v3", remove, "RMDIR", status.NoEnt, afterwards{}, true},
+		{"just being removed", remove, "REMOVE", status.Stale, afterwards{}, true},
+		{"stale, but there", remove, "REMOVE", status.Stale, afterwards{attr: dir(uid)}, false},
+		{"stale parent", remove, "LOOKUP", status.Stale, afterwards{}, false},
 		{"not removed", remove, "REMOVE", status.Access, afterwards{}, false},
 		{"no parent", remove, "LOOKUP", status.NoEnt, afterwards{}, false},
 	} {
