@@ -1,6 +1,8 @@
 package provisioner
 
 import (
+	"sync"
+
 	v1 "k8s.io/api/core/v1"
 	storage "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,6 +35,64 @@ func newCaches(client kubernetes.Interface, driver string, legacy Legacy) caches
 
 func (c caches) all() map[string]cache.SharedIndexInformer {
 	return map[string]cache.SharedIndexInformer{"claims": c.claims, "volumes": c.volumes, "classes": c.classes}
+}
+
+// libraryVolumes are the volumes as the library sees them. It puts each one into the store when it is about to be saved, so that its claim
+// gets no second one. In the informer's own store that would take the place of what has come of the volume meanwhile: one whose claim had
+// gone, and which was Released by then, would never be deleted.
+type libraryVolumes struct {
+	cache.SharedIndexInformer
+	store *savingStore
+}
+
+func newLibraryVolumes(informer cache.SharedIndexInformer) libraryVolumes {
+	store := &savingStore{Store: informer.GetStore(), saving: map[string]any{}}
+	// A handler cannot be added only to an informer that has ended.
+	_, _ = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: store.forget})
+	return libraryVolumes{informer, store}
+}
+
+// GetStore is where the library looks.
+func (v libraryVolumes) GetStore() cache.Store { return v.store }
+
+// savingStore is an informer's store, and beside it what the informer does not know yet.
+type savingStore struct {
+	cache.Store
+	mu     sync.Mutex
+	saving map[string]any
+}
+
+// Add keeps an object until the informer knows one of that name.
+func (s *savingStore) Add(object any) error {
+	key, err := cache.MetaNamespaceKeyFunc(object)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.saving[key] = object
+	return nil
+}
+
+// GetByKey answers what the informer knows, or else what is being saved.
+func (s *savingStore) GetByKey(key string) (object any, exists bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	object, exists, err = s.Store.GetByKey(key)
+	if exists || err != nil {
+		delete(s.saving, key)
+		return object, exists, err
+	}
+	object, exists = s.saving[key]
+	return object, exists, nil
+}
+
+func (s *savingStore) forget(object any) {
+	if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object); err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.saving, key)
+	}
 }
 
 // keptAnnotations are those of a claim with a volume that resizing reads and writes.

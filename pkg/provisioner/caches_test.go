@@ -1,10 +1,13 @@
 package provisioner
 
 import (
+	"errors"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -36,6 +39,49 @@ func TestSlimClaim(t *testing.T) {
 	}
 	if other, _ := slimClaim(cache.DeletedFinalStateUnknown{Key: "k"}); other.(cache.DeletedFinalStateUnknown).Key != "k" {
 		t.Error("another object was changed")
+	}
+}
+
+// TestLibraryOverwritesNothing: what the library puts into the store of volumes is not what the informer knows, and gives way to that.
+func TestLibraryOverwritesNothing(t *testing.T) {
+	c := newCluster(newClass("nfs", testDriver))
+	c.PrependWatchReactor("persistentvolumes", func(a clienttesting.Action) (bool, watch.Interface, error) {
+		_, _, err := c.watch(a)
+		return true, watch.NewFake(), err // which tells nothing
+	})
+	k := run(t, c, &driverFake{}, func(c *Config) { c.Workers = 1 })
+	for _, name := range []string{"first", "second"} {
+		c.claim(t, newClaim(name, "nfs", testDriver))
+		c.volume(t, "pvc-uid-"+name) // so the library has nothing more to do with the one before
+	}
+	if _, exists, err := k.Informers().Volumes.GetStore().GetByKey("pvc-uid-first"); exists || err != nil {
+		t.Errorf("the informer knows a volume that it was not told of (%v)", err)
+	}
+
+	informer := k.caches.volumes
+	view := newLibraryVolumes(informer).GetStore()
+	phase := func() v1.PersistentVolumePhase {
+		object, exists, err := view.GetByKey("pv")
+		if err != nil || !exists {
+			return ""
+		}
+		return object.(*v1.PersistentVolume).Status.Phase
+	}
+	pv := func(phase v1.PersistentVolumePhase) *v1.PersistentVolume {
+		return &v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv"}, Status: v1.PersistentVolumeStatus{Phase: phase}}
+	}
+	saved := view.Add(pv(v1.VolumePending))
+	if phase() != v1.VolumePending {
+		t.Error("a volume that is being saved is not there")
+	}
+	told := informer.GetStore().Add(pv(v1.VolumeReleased))
+	late := view.Add(pv(v1.VolumePending))
+	if phase() != v1.VolumeReleased {
+		t.Errorf("a Released volume became %q", phase())
+	}
+	gone := informer.GetStore().Delete(pv(v1.VolumeReleased))
+	if err := errors.Join(saved, told, late, gone); err != nil || phase() != "" {
+		t.Errorf("a deleted volume is there again: %q, %v", phase(), err)
 	}
 }
 

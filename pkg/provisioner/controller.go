@@ -109,7 +109,7 @@ func (k *Controller) options(m metrics.Metrics) []func(*controller.ProvisionCont
 	return []func(*controller.ProvisionController) error{
 		controller.AdditionalProvisionerNames(k.config.Legacy.Names),
 		controller.ClaimsInformer(k.caches.claims),
-		controller.VolumesInformer(k.caches.volumes),
+		controller.VolumesInformer(newLibraryVolumes(k.caches.volumes)),
 		controller.ClassesInformer(k.caches.classes),
 		controller.NodesLister(anyNode{}),
 		controller.Threadiness(k.config.Workers),
