@@ -78,6 +78,16 @@ func late(w *world, p *process, ahead time.Duration) *process {
 
 func visits(p *process) error { return p.Visit(p.ctx, place, nil) }
 
+// expires visits two hours later, disturbed, and again where that failed.
+func expires(w *world) {
+	faulty := w.faulty
+	w.faulty = func() *process { return late(w, faulty(), 2*time.Hour) }
+	if err := w.disturbed(visits); err != nil {
+		w.must(w.clean(func(p *process) error { return visits(late(w, p, 2*time.Hour)) }))
+	}
+	w.emptied()
+}
+
 // TestExpiryFailures: whatever fails while an archive that is due is removed, the next visit removes it, and nothing else.
 func TestExpiryFailures(t *testing.T) {
 	everyFailure(t, func(t *testing.T, w *world) {
@@ -87,12 +97,7 @@ func TestExpiryFailures(t *testing.T) {
 			w.write("ns/"+name+"/file", name)
 			w.must(w.clean(deletes(v.ID)))
 		}
-		faulty := w.faulty
-		w.faulty = func() *process { return late(w, faulty(), 2*time.Hour) }
-		if err := w.disturbed(visits); err != nil {
-			w.must(w.clean(func(p *process) error { return visits(late(w, p, 2*time.Hour)) }))
-		}
-		w.emptied()
+		expires(w)
 		w.archives("archived-ns/later later 3h0m0s", "archived-ns/kept kept")
 		w.holds(nil, "archived-ns/", "archived-ns/kept/", "archived-ns/kept/file=kept", "archived-ns/later/", "archived-ns/later/file=later")
 		w.must(w.clean(func(p *process) error { return visits(late(w, p, 4*time.Hour)) }))
@@ -109,12 +114,7 @@ func TestExpiryOfLongNames(t *testing.T) {
 			w.must(w.clean(creates(&v, archiving(name, strings.Repeat("d", 200)+name, time.Hour))))
 			w.must(w.clean(deletes(v.ID)))
 		}
-		faulty := w.faulty
-		w.faulty = func() *process { return late(w, faulty(), 2*time.Hour) }
-		if err := w.disturbed(visits); err != nil {
-			w.must(w.clean(func(p *process) error { return visits(late(w, p, 2*time.Hour)) }))
-		}
-		w.emptied()
+		expires(w)
 		w.holds(nil)
 	})
 }

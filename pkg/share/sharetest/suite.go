@@ -187,16 +187,20 @@ func (s *suite) root(want ...string) {
 // holds checks that the share holds exactly these volumes and nothing that was left behind.
 func (s *suite) holds(volumes ...volume.Volume) {
 	s.Helper()
-	if err := errors.Join(Audit(s.ctx, s.fs, volumes...), AuditMarks(s.ctx, s.fs)); err != nil {
+	if err := s.audit(volumes); err != nil {
 		s.Error(err)
 	}
+}
+
+func (s *suite) audit(volumes []volume.Volume) error {
+	return errors.Join(Audit(s.ctx, s.fs, volumes...), AuditMarks(s.ctx, s.fs))
 }
 
 // settles waits until the share holds what it should: an archive that a look in the background passes over is reserved meanwhile.
 func (s *suite) settles(volumes ...volume.Volume) {
 	s.Helper()
 	for {
-		err := errors.Join(Audit(s.ctx, s.fs, volumes...), AuditMarks(s.ctx, s.fs))
+		err := s.audit(volumes)
 		if err == nil {
 			return
 		}
