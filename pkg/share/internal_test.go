@@ -9,6 +9,7 @@ import (
 
 func FuzzToken(f *testing.F) {
 	f.Add("server:/a", "a.json")
+	f.Add("server:/a\n", ".json")
 	f.Add("", "")
 	locations := []volume.Location{{Server: "server", Share: "/a"}, {Server: "fe80::1", Share: "/"}}
 	f.Fuzz(func(t *testing.T, location, file string) {

@@ -25,7 +25,7 @@ type position struct {
 
 // token prints p so that it says nothing to its reader.
 func (p position) token() string {
-	return base64.RawURLEncoding.EncodeToString([]byte(p.location + "\n" + p.file))
+	return base64.RawURLEncoding.EncodeToString([]byte(p.location)) + "." + base64.RawURLEncoding.EncodeToString([]byte(p.file))
 }
 
 // parseToken reads what [position.token] printed for one of the locations.
@@ -33,13 +33,15 @@ func parseToken(token string, locations []volume.Location) (position, error) {
 	if token == "" {
 		return position{}, nil
 	}
-	text, err := base64.RawURLEncoding.DecodeString(token)
-	location, file, ok := strings.Cut(string(text), "\n")
-	known := slices.ContainsFunc(locations, func(l volume.Location) bool { return l.String() == location })
-	if err != nil || !ok || !known || !strings.HasSuffix(file, registry.RecordSuffix) {
+	first, second, ok := strings.Cut(token, ".")
+	location, badLocation := base64.RawURLEncoding.DecodeString(first)
+	file, badFile := base64.RawURLEncoding.DecodeString(second)
+	p := position{string(location), string(file)}
+	known := slices.ContainsFunc(locations, func(l volume.Location) bool { return l.String() == p.location })
+	if badLocation != nil || badFile != nil || !ok || !known || !strings.HasSuffix(p.file, registry.RecordSuffix) {
 		return position{}, fmt.Errorf("%w: start again from the first page", volume.ErrToken)
 	}
-	return position{location, file}, nil
+	return p, nil
 }
 
 // List answers up to max volumes (0: all) after token, by location and then by name, and the token for the next ones.
