@@ -132,11 +132,19 @@ type opened struct {
 	closed bool
 }
 
-// lose is for state that the server does not know: the file is written without (RFC 8881 section 8.2.3), and there is
-// nothing to close.
-func (f *opened) lose() {
+// lose is for state that the server does not know (any more), as err says: the file is written without (RFC 8881 section
+// 8.2.3), and there is nothing to close.
+func (f *opened) lose(err error) {
 	f.state, f.closed = stateID{}, true
-	f.owner.lose()
+	if !closedBefore(err) {
+		f.owner.lose()
+	}
+}
+
+// closedBefore tells that a request that was sent again found the file closed, by itself: nothing is open. Only the open
+// owner is given up, as its requests may be numbered otherwise by now.
+func closedBefore(err error) bool {
+	return status.Is(err, status.BadStateID) && status.MaybeOurs(err, "WRITE", "CLOSE")
 }
 
 // create makes name in dir, which must not be there, with exactly these attributes, and opens it. It also writes the first
@@ -233,7 +241,7 @@ func (c *Client) closeFile(ctx context.Context, cred *rpc.Credential, f *opened)
 	}
 	f.ended(err)
 	if err != nil {
-		f.owner.lose()
+		f.lose(err)
 		c.log.Debug("closing a file", "err", err)
 	}
 }
@@ -359,7 +367,7 @@ func (c *Client) writeOn(ctx context.Context, cred *rpc.Credential, f *opened, d
 			return n, err
 		}
 		c.log.Debug("writing without state", "err", err)
-		f.lose()
+		f.lose(err)
 	}
 }
 

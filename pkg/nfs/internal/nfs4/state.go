@@ -250,6 +250,6 @@ func (c *Client) confirm(ctx context.Context, cred *rpc.Credential, f *opened) {
 	}
 	if err != nil {
 		c.log.Debug("confirming an open owner", "err", err)
-		f.lose()
+		f.lose(err)
 	}
 }

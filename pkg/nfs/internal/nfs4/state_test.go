@@ -27,7 +27,7 @@ func TestCreatePlain(t *testing.T) {
 		{"answer to OPEN lost", opOpen, fault{hangUp: true}, 1, status.OK, false},
 		{"answer to OPEN_CONFIRM lost", opOpenConfirm, fault{hangUp: true}, 1, status.OK, false},
 		{"answer to WRITE lost", opWrite, fault{hangUp: true}, 1, status.OK, false},
-		{"answer to CLOSE lost", opClose, fault{hangUp: true}, 2, status.OK, false},
+		{"answer to CLOSE lost", opClose, fault{hangUp: true}, 1, status.OK, false},
 		{"answer to SETCLIENTID lost", opSetClientID, fault{hangUp: true}, 2, status.OK, false},
 		{"answer to confirming the client ID lost", opConfirmClientID, fault{hangUp: true}, 1, status.OK, false},
 		{"restart before the client ID is confirmed", opConfirmClientID, fault{forget: true}, 2, status.OK, false},
