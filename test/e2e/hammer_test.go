@@ -40,6 +40,14 @@ func (c cluster) tryOn(node, script string) (string, error) {
 	return c.try("-n", hammerNamespace, "exec", strings.TrimSpace(pod), "--", "nsenter", "-t", "1", "-m", "-u", "-i", "-n", "--", "sh", "-c", script)
 }
 
+// readyToStrike starts what strikes, which on an emulated node takes its time from others.
+func (c cluster) readyToStrike() {
+	c.t.Helper()
+	for _, node := range c.nodes {
+		c.on(node, "true")
+	}
+}
+
 // on is tryOn for what must not fail.
 func (c cluster) on(node, script string) string {
 	c.t.Helper()
