@@ -2,8 +2,11 @@ package share_test
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -60,6 +63,7 @@ func TestHostileTarballs(t *testing.T) {
 		"file then below":    {packs(reg, "a", ""), packs(reg, "a/b", "")},
 		"twice":              {packs(reg, "a", ""), packs(reg, "a", "")},
 		"long":               {packs(reg, strings.Repeat("x", 300), "")},
+		"deep":               {packs(reg, strings.Repeat("x/", 8<<10)+"x", "")},
 		"block device":       {packs(tar.TypeBlock, "sda", "")},
 		"character device":   {packs(tar.TypeChar, "mem", "")},
 		"unknown":            {packs('Z', "a", "")},
@@ -78,6 +82,41 @@ func TestHostileTarballs(t *testing.T) {
 			w.emptied()
 			w.holds(nil, before...)
 		})
+	}
+}
+
+// TestEndlessFile: a hole takes no room in a tarball, and for ever to be read.
+func TestEndlessFile(t *testing.T) {
+	var data bytes.Buffer
+	if err := tar.NewWriter(&data).WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "hole", Mode: 0o644, Size: 1 << 62, Format: tar.FormatPAX}); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{T: t, fs: memfs.New()}
+	w.packed(data.Bytes())
+	err := w.clean(creates(new(volume.Volume), filling("pvc-1", "v", volume.Delete, volume.Source{Snapshot: &packedID})))
+	if !errors.Is(err, volume.ErrInvalid) || !strings.Contains(err.Error(), "more than") {
+		t.Error(err)
+	}
+	w.tidied()
+}
+
+// TestManyDirectories: more than wait at once, and all have the times that were packed, whatever was made in them.
+func TestManyDirectories(t *testing.T) {
+	entries := []sharetest.Packed{packs(tar.TypeDir, "./", ""), packs(tar.TypeDir, "./a/", "")}
+	for i := range 10_000 {
+		name := fmt.Sprintf("./a/%05d", i)
+		entries = append(entries, packs(tar.TypeDir, name+"/", ""), packs(tar.TypeDir, name+"/sub/", ""), packs(tar.TypeFifo, name+"/sub/fifo", ""))
+	}
+	w := &world{T: t, fs: memfs.New()}
+	w.packed(pack(t, append(entries, packs(tar.TypeFifo, "./last", ""))...))
+	var v volume.Volume
+	w.must(w.clean(creates(&v, filling("pvc-1", "v", volume.Delete, volume.Source{Snapshot: &packedID}))))
+	for _, e := range entries {
+		info, err := w.fs.Lstat(t.Context(), path.Join("v", e.Header.Name))
+		w.must(err)
+		if !info.ModTime().Equal(time.Unix(1, 0)) || info.Mode().Perm() != 0o755 {
+			t.Fatalf("%q has the mode %v and was changed at %v", e.Header.Name, info.Mode(), info.ModTime())
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -23,6 +24,8 @@ const (
 	unpackers  = 16                 // files of a tarball that are made at once
 	unpackSize = 1 << 20            // bytes that are read and written at once
 	dirMode    = fs.FileMode(0o755) // of directories until the tarball says more of them
+	maxName    = 16 << 10           // bytes of a name with all that it is in
+	maxSize    = 16 << 40           // bytes of a file, which may be one hole
 )
 
 // unpacking makes a tree of a tarball, which a pod may have written: everything that it names is below the tree, and the
@@ -30,8 +33,8 @@ const (
 type unpacking struct {
 	fs      storage.FS
 	to      string
-	made    map[string]bool // directories
-	dirs    []entry         // whose attributes come last, since what is made in them changes their times
+	in      string // the directory that was made or found last; so are those that it is in
+	late    late
 	working sync.WaitGroup
 	free    chan struct{} // holds one for each file that is being made
 
@@ -48,14 +51,15 @@ type entry struct {
 }
 
 // Unpack makes the new directory to of the tarball from, which is compressed where its name ends with ".gz". Owners, modes, times,
-// symbolic and hard links and FIFOs are as there. The tarball is read once, and never held in memory. progress is told of the files
-// and bytes made so far; it may be nil. [volume.ErrInvalid]: the tarball is damaged, or holds what is not restored: a device node, or a
-// name that leads out of the tree. After an error what was made stays for the caller to remove.
+// symbolic and hard links and FIFOs are as there. The tarball is read once, and what is held of it in memory does not grow with it.
+// progress is told of the files and bytes made so far; it may be nil. [volume.ErrInvalid]: the tarball is damaged, or holds what is not
+// restored: a device node, a name that leads out of the tree or is longer than 16 KiB, a file larger than 16 TiB. After an error what was
+// made stays for the caller to remove.
 func Unpack(ctx context.Context, fsys storage.FS, from, to string, progress func(files, bytes int64)) error {
 	if err := fsys.Mkdir(ctx, to, dirMode, -1, -1); err != nil {
 		return fmt.Errorf("creating directory %q: %w", to, err)
 	}
-	u := &unpacking{fs: fsys, to: to, made: map[string]bool{to: true}, free: make(chan struct{}, unpackers), progress: progress}
+	u := &unpacking{fs: fsys, to: to, in: to, free: make(chan struct{}, unpackers), progress: progress}
 	source := &tarballReader{ctx: ctx, fs: fsys, name: from}
 	err := u.read(ctx, source)
 	u.working.Wait()
@@ -153,6 +157,9 @@ func damaged(err error) error {
 
 // place is where a name in the tarball leads; "." is the tree itself.
 func (u *unpacking) place(name string) (string, error) {
+	if len(name) > maxName {
+		return "", fmt.Errorf("%w: the archive holds a name of %d bytes, which is more than the %d that are restored: %q...", volume.ErrInvalid, len(name), maxName, name[:64])
+	}
 	clean := strings.TrimRight(name, "/")
 	for strings.HasPrefix(clean, "./") {
 		clean = strings.TrimLeft(clean[1:], "/")
@@ -168,17 +175,23 @@ func (u *unpacking) place(name string) (string, error) {
 
 // make makes what one entry says. Files are made beside each other; whatever else waits for them, since it may need one.
 func (u *unpacking) make(ctx context.Context, e entry, content io.Reader) error {
+	if e.Size > maxSize {
+		return fmt.Errorf("%w: the archive holds %q of %d bytes, which is more than the %d that are restored", volume.ErrInvalid, e.Name, e.Size, int64(maxSize))
+	}
+	if e.Typeflag == tar.TypeDir {
+		if err := u.enter(ctx, e.at); err != nil {
+			return err
+		}
+		return u.leaveLate(ctx, e)
+	}
 	if e.at != u.to {
-		if err := u.parents(ctx, path.Dir(e.at)); err != nil {
+		if err := u.enter(ctx, path.Dir(e.at)); err != nil {
 			return err
 		}
 	}
 	switch e.Typeflag {
 	case tar.TypeReg, tar.TypeGNUSparse:
 		return u.file(ctx, e, content)
-	case tar.TypeDir:
-		u.dirs = append(u.dirs, e)
-		return u.dir(ctx, e.at)
 	case tar.TypeXGlobalHeader:
 		return nil
 	}
@@ -223,28 +236,46 @@ func (e entry) named(err error) error {
 	return fmt.Errorf("making %q: %w", e.Name, err)
 }
 
-// parents makes directories that the tarball does not name before what is in them.
-func (u *unpacking) parents(ctx context.Context, dir string) error {
-	if u.made[dir] {
-		return nil
+// enter makes a directory and those that it is in, as far as they are not there. The tarball need not name them before what is in them.
+func (u *unpacking) enter(ctx context.Context, dir string) error {
+	for !inside(dir, u.in) {
+		u.in = path.Dir(u.in)
 	}
-	if err := u.parents(ctx, path.Dir(dir)); err != nil {
-		return err
+	for len(u.in) < len(dir) {
+		next := dir
+		if i := strings.IndexByte(dir[len(u.in)+1:], '/'); i >= 0 {
+			next = dir[:len(u.in)+1+i]
+		}
+		if err := u.dir(ctx, next); err != nil {
+			return err
+		}
+		u.in = next
 	}
-	return u.dir(ctx, dir)
+	return nil
 }
 
+// inside tells that a clean name is dir's or that of something in it.
+func inside(name, dir string) bool {
+	return strings.HasPrefix(name, dir) && (len(name) == len(dir) || name[len(dir)] == '/')
+}
+
+// dir makes a directory, or finds it made.
 func (u *unpacking) dir(ctx context.Context, dir string) error {
-	if u.made[dir] {
-		return nil
-	}
-	if err := u.fs.Mkdir(ctx, dir, dirMode, -1, -1); err != nil {
-		if errors.Is(err, fs.ErrExist) { // a file, or a link that would lead away
+	err := u.fs.Mkdir(ctx, dir, dirMode, -1, -1)
+	if errors.Is(err, fs.ErrExist) {
+		info, lookErr := u.fs.Lstat(ctx, dir)
+		switch {
+		case lookErr != nil:
+			err = lookErr
+		case info.IsDir():
+			return nil
+		default: // a file, or a link that would lead away
 			return fmt.Errorf("%w: the archive holds things below %q, which is no directory: nothing is restored", volume.ErrInvalid, path.Base(dir))
 		}
+	}
+	if err != nil {
 		return fmt.Errorf("creating directory %q: %w", dir, err)
 	}
-	u.made[dir] = true
 	return nil
 }
 
@@ -315,13 +346,54 @@ func (u *unpacking) attributes(ctx context.Context, e entry) error {
 	return err
 }
 
-// finish gives the directories their attributes, the innermost first.
+// late are directories whose attributes wait until nothing more is made in them, which would change their times.
+type late struct {
+	dirs  []entry // in the order of the tarball
+	bytes int     // of their names
+}
+
+// maxLate bounds the bytes of names, with what there is beside each, that wait.
+const (
+	maxLate    = 4 << 20
+	besideName = 256
+)
+
+// leaveLate has the attributes of a directory wait. When many do, those that the tarball has left get theirs: it may come back to
+// one, which then has another time.
+func (u *unpacking) leaveLate(ctx context.Context, e entry) error {
+	u.late.add(entry{&tar.Header{Typeflag: e.Typeflag, Name: e.at, Mode: e.Mode, Uid: e.Uid, Gid: e.Gid, ModTime: e.ModTime}, e.at})
+	if u.late.bytes < maxLate {
+		return nil
+	}
+	return u.leave(ctx, func(at string) bool { return !inside(e.at, at) })
+}
+
+func (l *late) add(e entry) {
+	l.dirs = append(l.dirs, e)
+	l.bytes += len(e.at) + besideName
+}
+
+// finish gives all directories their attributes.
 func (u *unpacking) finish(ctx context.Context) error {
-	for i := len(u.dirs) - 1; i >= 0; i-- {
-		if err := u.attributes(ctx, u.dirs[i]); err != nil {
-			return u.dirs[i].named(err)
+	return u.leave(ctx, func(string) bool { return true })
+}
+
+// leave gives the directories that are left their attributes, the innermost first.
+func (u *unpacking) leave(ctx context.Context, left func(at string) bool) error {
+	u.working.Wait()
+	var kept late
+	for i := len(u.late.dirs) - 1; i >= 0; i-- {
+		e := u.late.dirs[i]
+		if !left(e.at) {
+			kept.add(e)
+			continue
+		}
+		if err := u.attributes(ctx, e); err != nil {
+			return e.named(err)
 		}
 	}
+	slices.Reverse(kept.dirs)
+	u.late = kept
 	return nil
 }
 
