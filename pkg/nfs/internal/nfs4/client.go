@@ -140,7 +140,9 @@ func (c *Client) compoundCall(cred *rpc.Credential, b *compound) *rpc.Request {
 }
 
 // isDead and isLater are the codes of status.Dead and status.Later.
-func isLater(c status.Code) bool { return c == status.Delay || c == status.Grace }
+func isLater(c status.Code) bool {
+	return c == status.Delay || c == status.Grace || c == status.Resource
+}
 func isDead(c status.Code) bool {
 	return c == status.Stale || c == status.BadHandle || c == status.FHExpired
 }

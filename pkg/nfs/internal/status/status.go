@@ -177,8 +177,9 @@ var ErrNoExport = errors.New("the server does not have the export for us any mor
 // ErrCircle is a listing that comes back to where it was. Like one whose place the server does not know it may be begun again.
 var ErrCircle = fmt.Errorf("the server does not list it to its end: %w", &Error{Version: 4, Op: "READDIR", Code: BadCookie})
 
-// Later tells whether the server asks to be asked again.
-func Later(err error) bool { return Is(err, Delay, Grace) }
+// Later tells whether the server asks to be asked again. RESOURCE is version 4.0's, of a server that is short of something for
+// the moment or has done as many operations of one compound as it likes to (RFC 7530 section 13.1).
+func Later(err error) bool { return Is(err, Delay, Grace, Resource) }
 
 // Refused tells whether the server says that this user may not.
 func Refused(err error) bool { return Is(err, Access, Perm) }
