@@ -223,6 +223,29 @@ func TestServices(t *testing.T) {
 }
 
 // TestTLS: both pods get the files of the Secret, and are told of those that it has.
+func TestImage(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("0a", 32)
+	for values, want := range map[string]string{
+		"image: {repository: example.com:5000/a, tag: '1'}":                         "example.com:5000/a:1",
+		"image: {repository: example.com:5000/a, tag: '1', digest: " + digest + "}": "example.com:5000/a:1@" + digest,
+	} {
+		pods := 0
+		for name, text := range render(t, values) {
+			for line := range strings.Lines(text) {
+				if image, ok := strings.CutPrefix(strings.TrimLeft(strings.TrimSpace(line), "- "), "image: "); ok {
+					pods++
+					if strings.Trim(image, `"`) != want {
+						t.Errorf("%s runs %s, want %s", name, image, want)
+					}
+				}
+			}
+		}
+		if pods != 2 { // controller and node; the check is off
+			t.Errorf("%d pods have an image", pods)
+		}
+	}
+}
+
 func TestTLS(t *testing.T) {
 	for values, want := range map[string][]string{
 		"{}":                                   nil,

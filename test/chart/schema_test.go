@@ -42,6 +42,7 @@ func TestMistakesAreRefusedInWords(t *testing.T) {
 		{"kubeletDir: var/lib/kubelet", "'/kubeletDir'", "does not match pattern"},
 		{"kubeletDir: /var/lib/kubelet/", "'/kubeletDir'", "does not match pattern"},
 		{"image: {tag: 'a:b'}", "'/image/tag'", "does not match pattern"},
+		{"image: {digest: 'sha256:abc'}", "'/image/digest'", "does not match pattern"},
 		{"image: {pullPolicy: Sometimes}", "'/image/pullPolicy'", "must be one of 'Always', 'IfNotPresent', 'Never'"},
 		{"imagePullSecrets: [mine]", "'/imagePullSecrets/0'", "got string, want object"},
 		{"provisionerNames: ['not/a/name']", "'/provisionerNames/0'", "does not match pattern"},

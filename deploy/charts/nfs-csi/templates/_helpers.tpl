@@ -84,6 +84,7 @@ annotations:
 
 {{- define "nfs-csi.image" -}}
 {{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- with .Values.image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
 {{/* The additional provisioner names as a JSON list: those listed and those that the classes use, each once, without the driver's own. */}}
