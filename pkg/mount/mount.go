@@ -95,6 +95,7 @@ type Mounter struct {
 	timeout   time.Duration
 	log       *slog.Logger
 	claimed   sync.Map // target -> true while an operation works on it
+	led       sync.Map // target -> ledTo where the server led a mount elsewhere
 	flights   flights  // questions to file systems that have not been answered
 }
 
@@ -167,7 +168,7 @@ func (m *Mounter) present(ctx context.Context, s Source, o options, target strin
 	top := mounts[len(mounts)-1]
 	readOnly := o.attributes&attributeOptions["ro"].set != 0
 	switch {
-	case !isNFS(top) || top.Source != s.String():
+	case !isNFS(top) || top.Source != s.String() && !m.ledThere(target, s, top):
 		return false, fmt.Errorf("%w: %s is mounted at %s, not %s: unmount it first", volume.ErrExists, top.Source, target, s)
 	case isReadOnly(top) != readOnly:
 		return false, fmt.Errorf("%w: %s is mounted at %s, but not with the same access (%s)", volume.ErrExists, s, target, top.Options)
@@ -242,7 +243,7 @@ func (m *Mounter) attach(ctx context.Context, s Source, o options, target string
 	}
 	err = m.accompanied(ctx, s, o, mounting(s, o, target, attempts))
 	if err == nil {
-		err = s.arrived(target)
+		err = m.arrived(s, target)
 	}
 	if err == nil {
 		return nil
@@ -268,18 +269,29 @@ func mounting(s Source, o options, target string, attempts []attempt) request {
 	return r
 }
 
-// arrived finds that a symbolic link has led the mount at target elsewhere: the kernel follows those, and shows in its table
-// where it got to.
-func (s Source) arrived(target string) error {
-	if !s.Literal {
-		return nil
-	}
+// ledTo is a source and the one that the kernel's table shows in its place: symbolic links on the server are followed by NFSv4
+// mounts, and the table shows where they got to.
+type ledTo struct{ asked, shown string }
+
+// ledThere: what is mounted at target came of mounting s there. A Mounter knows that of its own mounts only.
+func (m *Mounter) ledThere(target string, s Source, top *mountinfo.Info) bool {
+	led, ok := m.led.Load(target)
+	return ok && led == ledTo{s.String(), top.Source}
+}
+
+// arrived looks whether the server led the mount at target elsewhere, which a literal source does not allow.
+func (m *Mounter) arrived(s Source, target string) error {
 	mounts, err := mountsAt(target)
 	if err != nil || len(mounts) == 0 {
 		return errors.Join(err, fmt.Errorf("%w: %s was unmounted at once", volume.ErrBusy, target))
 	}
-	if got := mounts[len(mounts)-1].Source; got != s.String() {
+	switch got := mounts[len(mounts)-1].Source; {
+	case got == s.String():
+		m.led.Delete(target)
+	case s.Literal:
 		return fmt.Errorf("%w: a symbolic link on the server leads from %s to %s: name the directory itself", volume.ErrInvalid, s, got)
+	default:
+		m.led.Store(target, ledTo{s.String(), got})
 	}
 	return nil
 }

@@ -448,6 +448,37 @@ func TestMountThatIsLiteralFollowsNoLink(t *testing.T) {
 	}
 }
 
+// A volume whose path leads through a link is found mounted when it is published again, and nothing else is taken for it.
+func TestMountThroughALink(t *testing.T) {
+	export := given(t, "NFS_TEST_EXPORT")
+	mustMake(t, filepath.Join(export, "led"))
+	mustMake(t, filepath.Join(export, "other"))
+	if err := os.Symlink("led", filepath.Join(export, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{"vers=4.2", "vers=3"} {
+		m, target := newMounter(t, Config{}), newTarget(t)
+		s := openExport(t, version)
+		s.Path = filepath.Join(s.Path, "link")
+		mustMount(t, m, s, target)
+		mustMount(t, m, s, target)
+		if mounts, err := mountsAt(target); err != nil || len(mounts) != 1 {
+			t.Errorf("%s: %d mounts, %v", version, len(mounts), err)
+		}
+		other := s
+		other.Path = filepath.Join(export, "other")
+		wantError(t, m.Mount(t.Context(), other, target), volume.ErrExists, "unmount it first")
+		if err := m.Unmount(t.Context(), target); err != nil {
+			t.Error(err)
+		}
+		mustMount(t, m, other, target)
+		wantError(t, m.Mount(t.Context(), s, target), volume.ErrExists, "unmount it first")
+		if err := m.Unmount(t.Context(), target); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A mount made below a shared mount point, as kubelet's directory is for the node's container, appears in all its copies.
 func TestMountPropagates(t *testing.T) {
 	shared, copied := t.TempDir(), t.TempDir()

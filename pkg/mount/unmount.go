@@ -37,6 +37,7 @@ func (m *Mounter) Unmount(ctx context.Context, target string) error {
 	if err := m.detachAll(ctx, target); err != nil {
 		return err
 	}
+	m.led.Delete(target)
 	return removeTarget(target)
 }
 

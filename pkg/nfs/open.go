@@ -109,7 +109,10 @@ func (o *opening) open4(ctx context.Context, minor uint32, export []string) erro
 		return o.explainWalk(err)
 	}
 	last := steps[len(steps)-1]
-	if !last.Attr.IsDir() {
+	switch {
+	case last.Attr.Type == fs.ModeSymlink:
+		return errLink
+	case !last.Attr.IsDir():
 		return errNoDirectory
 	}
 	writable, err := o.identify(ctx, &last.Attr)

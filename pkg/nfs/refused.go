@@ -7,7 +7,10 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
 )
 
-var errNoDirectory = fmt.Errorf("the export is no directory: %w", syscall.ENOTDIR)
+var (
+	errNoDirectory = fmt.Errorf("the export is no directory: %w", syscall.ENOTDIR)
+	errLink        = fmt.Errorf("the export is a symbolic link, which we do not follow: name the directory that it leads to: %w", syscall.ELOOP)
+)
 
 // explainWalk says what a failed way to the export means.
 func (o *opening) explainWalk(err error) error {
