@@ -66,8 +66,8 @@ func Run(ctx context.Context, c Config) error {
 		return fmt.Errorf("asking the resizing library to end in order: %w", err)
 	}
 	factory := informers.NewSharedInformerFactory(c.Client, resync)
-	factory.InformerFor(&v1.PersistentVolumeClaim{}, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer { return c.Claims })
-	factory.InformerFor(&v1.PersistentVolume{}, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer { return c.Persistent })
+	factory.InformerFor(&v1.PersistentVolumeClaim{}, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer { return viewOf(c.Claims) })
+	factory.InformerFor(&v1.PersistentVolume{}, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer { return viewOf(c.Persistent) })
 	v := volumes{Config: c, ctx: ctx}
 	var running, workersOf sync.WaitGroup
 	defer workersOf.Wait()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -76,6 +78,13 @@ func objects(name, driver string) (*v1.PersistentVolumeClaim, *v1.PersistentVolu
 func run(t *testing.T, d *driverFake, attributes bool, has ...runtime.Object) *fake.Clientset {
 	t.Helper()
 	client := fake.NewClientset(has...)
+	runOn(t, d, attributes, client)
+	return client
+}
+
+// runOn answers the volumes that resizing shares with others.
+func runOn(t *testing.T, d *driverFake, attributes bool, client *fake.Clientset) cache.SharedIndexInformer {
+	t.Helper()
 	if attributes {
 		client.Resources = []*metav1.APIResourceList{{GroupVersion: "storage.k8s.io/v1", APIResources: []metav1.APIResource{{Kind: "VolumeAttributesClass"}}}}
 	}
@@ -96,7 +105,7 @@ func run(t *testing.T, d *driverFake, attributes bool, has ...runtime.Object) *f
 		}
 		factory.Shutdown()
 	})
-	return client
+	return persistent
 }
 
 func await(t *testing.T, client *fake.Clientset, claim, what string, done func(*v1.PersistentVolumeClaim, *v1.PersistentVolume) bool) {
@@ -138,6 +147,82 @@ func TestVolumeGrows(t *testing.T) {
 				t.Errorf("asked to grow %v", d.grown)
 			}
 		})
+	}
+}
+
+// A claim may go while its volume grows. What others know of the volume is then not what the patch has answered.
+func TestReleasedVolumeIsNotBoundAgain(t *testing.T) {
+	claim, pv := objects("data", driver)
+	claim.Spec.Resources.Requests = v1.ResourceList{v1.ResourceStorage: resource.MustParse("2Gi")}
+	as := func(phase v1.PersistentVolumePhase, version string) *v1.PersistentVolume {
+		pv := pv.DeepCopy()
+		pv.Status.Phase, pv.ResourceVersion = phase, version
+		pv.Spec.Capacity = claim.Spec.Resources.Requests
+		return pv
+	}
+	client := fake.NewClientset(claim, pv)
+	var volumes atomic.Pointer[cache.SharedIndexInformer]
+	phase := func() v1.PersistentVolumePhase {
+		object, _, err := (*volumes.Load()).GetStore().GetByKey(pv.Name)
+		if err != nil {
+			t.Error(err)
+		}
+		return object.(*v1.PersistentVolume).Status.Phase
+	}
+	wait := func(what string, done func() bool) {
+		for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Errorf("no sign of %s", what)
+				return
+			}
+		}
+	}
+	client.PrependReactor("patch", "persistentvolumes", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		wait("the informer", func() bool { return volumes.Load() != nil })
+		if err := client.Tracker().Update(a.GetResource(), as(v1.VolumeReleased, "7"), ""); err != nil {
+			t.Error(err)
+		}
+		wait("the release", func() bool { return phase() == v1.VolumeReleased })
+		return true, as(v1.VolumeBound, "6"), nil
+	})
+	persistent := runOn(t, &driverFake{}, false, client)
+	volumes.Store(&persistent)
+	await(t, client, "data", "2Gi", func(c *v1.PersistentVolumeClaim, _ *v1.PersistentVolume) bool {
+		return c.Status.Capacity.Storage().String() == "2Gi"
+	})
+	if got := phase(); got != v1.VolumeReleased {
+		t.Errorf("a Released volume became %q", got)
+	}
+}
+
+func TestViewForgets(t *testing.T) {
+	informer := cache.NewSharedIndexInformer(nil, &v1.PersistentVolume{}, 0, nil)
+	store := viewOf(informer).GetStore()
+	pv := func(version string) *v1.PersistentVolume {
+		return &v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv", ResourceVersion: version}}
+	}
+	sees := func(want string) {
+		t.Helper()
+		object, exists, err := store.GetByKey("pv")
+		if err != nil || exists != (want != "") || exists && object.(*v1.PersistentVolume).ResourceVersion != want {
+			t.Errorf("sees %v (%v, %v), not version %q", object, exists, err, want)
+		}
+	}
+	for _, step := range []struct {
+		do   func(any) error
+		pv   string
+		want string
+	}{
+		{informer.GetStore().Add, "9", "9"}, {store.Update, "10", "10"}, {informer.GetStore().Update, "11", "11"}, {store.Update, "10", "11"},
+		{store.Update, "12", "12"}, {informer.GetStore().Delete, "12", ""},
+	} {
+		if err := step.do(pv(step.pv)); err != nil {
+			t.Fatal(err)
+		}
+		sees(step.want)
+	}
+	if n := len(store.(*patchedStore).patched); n != 0 {
+		t.Errorf("%d objects are kept", n)
 	}
 }
 
