@@ -81,6 +81,9 @@ func (o *controllerOptions) kubernetes(service csi.ControllerServer, shares *sha
 
 // snapshotClient speaks JSON: the API server has VolumeSnapshots in no other form.
 func snapshotClient(config *rest.Config) (snapshots.Interface, error) {
+	if err := snapshotting.KnowKinds(); err != nil {
+		return nil, err
+	}
 	config = rest.CopyConfig(config)
 	config.ContentType, config.AcceptContentTypes = "", ""
 	client, err := snapshots.NewForConfig(config)

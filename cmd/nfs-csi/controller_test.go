@@ -10,8 +10,11 @@ import (
 	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 
 	"github.com/nfs-csi/nfs-csi/pkg/driver/drivertest"
 	"github.com/nfs-csi/nfs-csi/test/nfsserver"
@@ -69,6 +72,17 @@ func TestControllerServesItsSocket(t *testing.T) {
 
 func options(s *nfsserver.GoNFS) []string {
 	return []string{fmt.Sprintf("nfsvers=3,port=%d", s.Port), fmt.Sprintf("mountport=%d", s.Port)}
+}
+
+// client-go's scheme must be whole before anything reads it, which happens from many goroutines once this process leads: a late
+// change to it ends the process.
+func TestKindsAreKnownBeforeAnybodyLeads(t *testing.T) {
+	if _, err := snapshotClient(&rest.Config{Host: "https://127.0.0.1:1"}); err != nil {
+		t.Fatal(err)
+	}
+	if !scheme.Scheme.Recognizes(snapshotv1.SchemeGroupVersion.WithKind("VolumeSnapshotContent")) {
+		t.Error("the kinds of snapshots are not known yet")
+	}
 }
 
 func TestControllerWithoutItsAPIServer(t *testing.T) {

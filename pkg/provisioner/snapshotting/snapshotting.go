@@ -64,6 +64,19 @@ const (
 	backOffFirst, backOffMost = 500 * time.Millisecond, 15 * time.Second
 )
 
+// KnowKinds makes the kinds of snapshots known to client-go, which the library's Events are about. It is called before
+// [Run], and before anything that speaks to an API server begins: client-go's scheme may be read at once by many, but
+// not while it is written.
+func KnowKinds() error {
+	if scheme.Scheme.Recognizes(snapshotv1.SchemeGroupVersion.WithKind("VolumeSnapshotContent")) {
+		return nil
+	}
+	if err := snapshotscheme.AddToScheme(scheme.Scheme); err != nil {
+		return fmt.Errorf("making the kinds of snapshots known: %w", err)
+	}
+	return nil
+}
+
 // Run works until ctx ends and everything it started has. It is called once, while this process leads.
 func Run(ctx context.Context, c Config) error {
 	if c.Look == 0 {
@@ -72,10 +85,6 @@ func Run(ctx context.Context, c Config) error {
 	// Without it the library's workers have nobody who waits for them.
 	if err := utilfeature.DefaultMutableFeatureGate.Set(string(features.ReleaseLeaderElectionOnExit) + "=true"); err != nil {
 		return fmt.Errorf("asking the snapshotting library to end in order: %w", err)
-	}
-	// The library's Events are about kinds of its own.
-	if err := snapshotscheme.AddToScheme(scheme.Scheme); err != nil {
-		return fmt.Errorf("making the kinds of snapshots known: %w", err)
 	}
 	level := slog.LevelInfo
 	if c.Needed {

@@ -3,6 +3,7 @@ package snapshotting
 import (
 	"context"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,6 +28,13 @@ import (
 )
 
 const testDriver = "nfs-csi.example.com"
+
+func TestMain(m *testing.M) {
+	if err := KnowKinds(); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 var created = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
