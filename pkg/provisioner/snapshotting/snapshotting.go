@@ -183,10 +183,19 @@ func (d driver) CreateSnapshot(ctx context.Context, name, handle string, paramet
 	}
 	answer, err := d.Volumes.CreateSnapshot(ctx, &csi.CreateSnapshotRequest{Name: name, SourceVolumeId: handle, Parameters: parameters, Secrets: secrets})
 	if err != nil {
-		return "", "", time.Time{}, 0, false, err
+		return "", "", time.Time{}, 0, false, definite(err)
 	}
 	s := answer.GetSnapshot()
 	return d.DriverName, s.GetSnapshotId(), s.GetCreationTime().AsTime(), s.GetSizeBytes(), s.GetReadyToUse(), nil
+}
+
+// definite says of a share without room what the library does not know: that nothing is under way. It takes
+// ResourceExhausted for a copy that may go on, and would let nobody delete the snapshot before there is room and it is made.
+func definite(err error) error {
+	if status.Code(err) == codes.ResourceExhausted {
+		return status.Error(codes.FailedPrecondition, status.Convert(err).Message())
+	}
+	return err
 }
 
 // DeleteSnapshot removes a snapshot; one that does not exist is no error.

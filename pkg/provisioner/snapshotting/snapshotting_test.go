@@ -41,7 +41,8 @@ var created = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 // driverFake remembers what it was asked.
 type driverFake struct {
 	mu       sync.Mutex
-	busy     int // so many times CreateSnapshot answers that it copies
+	busy     int   // so many times CreateSnapshot answers that it copies
+	refusal  error // of every CreateSnapshot
 	made     []*csi.CreateSnapshotRequest
 	removed  []*csi.DeleteSnapshotRequest
 	lookedup []*csi.ListSnapshotsRequest
@@ -58,6 +59,9 @@ func (d *driverFake) CreateSnapshot(_ context.Context, r *csi.CreateSnapshotRequ
 	d.made = append(d.made, r)
 	if len(d.made) <= d.busy {
 		return nil, status.Error(codes.Aborted, "copying: 43 %")
+	}
+	if d.refusal != nil {
+		return nil, d.refusal
 	}
 	return &csi.CreateSnapshotResponse{Snapshot: snapshotOf("server#share#" + r.GetName())}, nil
 }
@@ -201,6 +205,17 @@ func TestSnapshotIsDeleted(t *testing.T) {
 	if len(d.removed) == 0 || d.removed[0].GetSnapshotId() != handle || d.removed[0].GetSecrets()["mountOptions"] != "vers=4.1" {
 		t.Errorf("asked to remove %v", d.removed)
 	}
+}
+
+// A snapshot that a full share has no room for can be deleted, which may be done to make room.
+func TestSnapshotWithoutRoomIsDeleted(t *testing.T) {
+	d, now := &driverFake{refusal: status.Error(codes.ResourceExhausted, "no space left")}, metav1.Now()
+	w := newWorld(t, d, true, content("ours", testDriver, func(c *snapshotv1.VolumeSnapshotContent) {
+		c.DeletionTimestamp, c.Annotations = &now, map[string]string{
+			"snapshot.storage.kubernetes.io/volumesnapshot-being-created": "yes", "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted": "yes",
+		}
+	}))
+	w.await("ours", "the end", func(c *snapshotv1.VolumeSnapshotContent) bool { return len(c.Finalizers) == 0 })
 }
 
 // A snapshot that is there already, as one of csi-driver-nfs, is found by its handle.
