@@ -186,6 +186,37 @@ func TestUnknownOutcomeIsFollowedUpWithoutTheClaim(t *testing.T) {
 	c.volume(t, "pvc-uid-data") // which Kubernetes then releases, and which is deleted like any other
 }
 
+// A server that refuses us when a claim has gone is no sign that an earlier try has left nothing.
+func TestUnknownOutcomeOutlivesARefusal(t *testing.T) {
+	for _, refusal := range []codes.Code{codes.PermissionDenied, codes.FailedPrecondition} {
+		t.Run(refusal.String(), func(t *testing.T) {
+			asked, lost := make(chan struct{}), make(chan struct{})
+			var tries atomic.Int32
+			driver := &driverFake{create: func(_ context.Context, r *csi.CreateVolumeRequest) (*csi.CreateVolumeResponse, error) {
+				switch tries.Add(1) {
+				case 1:
+					close(asked)
+					<-lost
+					return nil, status.Error(codes.Unavailable, "the server went away")
+				case 2:
+					return nil, status.Error(refusal, "the export is read-only")
+				}
+				return answer(r), nil
+			}}
+			c := newCluster(newClass("nfs", testDriver))
+			k := run(t, c, driver)
+			c.claim(t, newClaim("data", "nfs", testDriver))
+			<-asked
+			if err := c.CoreV1().PersistentVolumeClaims("default").Delete(t.Context(), "data", metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			await(t, "the claim's end", func() bool { return len(k.caches.claims.GetStore().List()) == 0 })
+			close(lost)
+			c.volume(t, "pvc-uid-data")
+		})
+	}
+}
+
 func TestVolumeSurvivesThatItCannotBeSaved(t *testing.T) {
 	driver := &driverFake{}
 	c := newCluster(newClass("nfs", testDriver))

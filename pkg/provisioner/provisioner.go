@@ -90,7 +90,8 @@ func (p *provisioner) provision(ctx context.Context, o controller.ProvisionOptio
 	}
 	answer, err := p.volumes.CreateVolume(ctx, request)
 	if err != nil {
-		return nil, stateOf(err), p.failed(o.PVC, request, err)
+		state := stateNow(err)
+		return nil, state, p.failed(o.PVC, request, state, err)
 	}
 	p.fillings.done(o.PVC.UID)
 	if request.GetVolumeContentSource() != nil && answer.GetVolume().GetContentSource() == nil {
@@ -131,10 +132,11 @@ func (p *provisioner) restFor(claim *v1.PersistentVolumeClaim, err error) {
 }
 
 // failed is what a failed CreateVolume is called. Aborted is the answer while the files of a source are copied.
-func (p *provisioner) failed(claim *v1.PersistentVolumeClaim, r *csi.CreateVolumeRequest, err error) error {
-	if stateOf(err) == controller.ProvisioningFinished {
+func (p *provisioner) failed(claim *v1.PersistentVolumeClaim, r *csi.CreateVolumeRequest, state controller.ProvisioningState, err error) error {
+	switch state {
+	case controller.ProvisioningFinished:
 		p.fillings.done(claim.UID)
-	} else {
+	case controller.ProvisioningInBackground:
 		p.fillings.from(claim.UID, r.GetVolumeContentSource())
 	}
 	if r.GetVolumeContentSource() != nil && status.Code(err) == codes.Aborted {

@@ -22,6 +22,17 @@ func stateOf(err error) controller.ProvisioningState {
 	return controller.ProvisioningInBackground
 }
 
+// stateNow is what is known with what earlier tries of the claim have left. A server that refuses us, or to be written to, shows
+// nothing of that and lets nobody remove it: it stays as it was known, so that a claim which was deleted meanwhile is followed
+// up once the server admits us again.
+func stateNow(err error) controller.ProvisioningState {
+	switch status.Code(err) {
+	case codes.PermissionDenied, codes.FailedPrecondition:
+		return controller.ProvisioningNoChange
+	}
+	return stateOf(err)
+}
+
 // maxMessage keeps an Event's message, with what the library puts before it, below the API's 1,024 bytes.
 const maxMessage = 800
 
