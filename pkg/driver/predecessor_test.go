@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/nfs-csi/nfs-csi/pkg/driver"
 	"github.com/nfs-csi/nfs-csi/pkg/driver/drivertest"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
@@ -165,6 +166,23 @@ func TestHandlesOfCSIDriverNFS(t *testing.T) {
 		got := drivertest.Asked[drivertest.Deletion](f.store)
 		if len(got) != 1 || got[0].ID != want || !reflect.DeepEqual(got[0].MountOptions, []string{"nolock", "vers=3"}) {
 			t.Errorf("%s: deleted %+v, want %+v", handle, got, want)
+		}
+	}
+}
+
+// A handle that does not say what becomes of its directory leaves it to the install, as with csi-driver-nfs, whose default may keep it.
+func TestDefaultOnDeleteOfCSIDriverNFS(t *testing.T) {
+	store := new(drivertest.Store)
+	c := driver.NewController(store, volume.Defaults{Policy: volume.Retain}, drivertest.Log(t))
+	for handle, want := range map[string]volume.Policy{
+		"srv#e#pvc-1##": volume.Retain, "srv#e#a#pvc-1": volume.Retain, "srv#e#pvc-1": volume.Retain, "srv/e/pvc-1": volume.Retain,
+		"srv#e#pvc-1##archive": volume.Archive, "srv#e#pvc-1##delete": volume.Delete,
+	} {
+		if _, err := c.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: handle}); err != nil {
+			t.Errorf("%s: %v", handle, err)
+		}
+		if d := drivertest.Asked[drivertest.Deletion](store); len(d) == 0 || d[len(d)-1].ID.Policy != want {
+			t.Errorf("%s: deleted %+v, want %s", handle, d, want)
 		}
 	}
 }

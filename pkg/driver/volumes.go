@@ -30,10 +30,20 @@ func (c *Controller) CreateVolume(ctx context.Context, r *csi.CreateVolumeReques
 // DeleteVolume does to the directory what the volume's policy says. A volume whose ID says no directory, as those of
 // static PersistentVolumes do, is left alone and the call succeeds: there is nothing that this driver made.
 func (c *Controller) DeleteVolume(ctx context.Context, r *csi.DeleteVolumeRequest) (*csi.DeleteVolumeResponse, error) {
-	if err := remove(ctx, c.log, "volume", r.GetVolumeId(), r.GetSecrets(), volume.ParseID, c.store.Delete); err != nil {
+	if err := remove(ctx, c.log, "volume", r.GetVolumeId(), r.GetSecrets(), c.parseDeleted, c.store.Delete); err != nil {
 		return nil, statusOf(err)
 	}
 	return &csi.DeleteVolumeResponse{}, nil
+}
+
+// parseDeleted reads the handle of a volume that is to be deleted. Where it does not say what becomes of the directory the install's
+// default does, as with csi-driver-nfs; a volume of ours has a record, which counts more.
+func (c *Controller) parseDeleted(handle string) (volume.ID, error) {
+	id, err := volume.ParseID(handle)
+	if err == nil && c.defaults.Policy != "" && !volume.SaysPolicy(handle) {
+		id.Policy = c.defaults.Policy
+	}
+	return id, err
 }
 
 // ValidateVolumeCapabilities confirms what the volume can be used for; what it cannot is no error, but said in the message.

@@ -174,7 +174,11 @@ func (p *provisioner) handle(pv *v1.PersistentVolume) (string, error) {
 	if string(dir) != pv.Name {
 		id.UUID = pv.Name
 	}
-	return id.String(), nil
+	handle := id.String()
+	if policy == volume.Delete {
+		handle += string(volume.Delete) // which the class said: the install's default does not count
+	}
+	return handle, nil
 }
 
 // policyNow is what the class of a volume says at this moment. Without a class that is ours the data are kept.

@@ -57,11 +57,11 @@ func TestVolumesOfThePredecessorAreDeleted(t *testing.T) {
 		change            func(*v1.PersistentVolume)
 	}{
 		"archived":  {"silent", "/exports/k8s/shop-a-pvc-1", "server#exports/k8s#shop-a-pvc-1#archived#archive-flat", nil},
-		"deleted":   {"delete", "/exports/k8s/shop/a/b", "server#exports/k8s#shop/a/b#deleted#", nil},
+		"deleted":   {"delete", "/exports/k8s/shop/a/b", "server#exports/k8s#shop/a/b#deleted#delete", nil},
 		"retained":  {"retain", "/exports/k8s/kept", "server#exports/k8s#kept#retained#retain", nil},
 		"classless": {"gone", "/exports/k8s/classless", "server#exports/k8s#classless##archive-flat", nil},
 		"foreign":   {"foreign", "/exports/k8s/f", "server#exports/k8s#f#foreign#archive-flat", nil},
-		"beta": {"", "/exports/k8s/beta-dir", "server#exports/k8s#beta-dir#beta#", func(pv *v1.PersistentVolume) {
+		"beta": {"", "/exports/k8s/beta-dir", "server#exports/k8s#beta-dir#beta#delete", func(pv *v1.PersistentVolume) {
 			pv.Annotations[v1.BetaStorageClassAnnotation] = "delete"
 		}},
 		"second": {"silent", "/two/x", "two#two#x#second#archive-flat", func(pv *v1.PersistentVolume) {
@@ -195,7 +195,7 @@ func TestVolumesOfThePredecessorThatStay(t *testing.T) {
 	c.released(t, "theirs")
 	c.released(t, "last")
 	c.gone(t, "last")
-	wasDeleted(t, driver, "server#exports/k8s#last##")
+	wasDeleted(t, driver, "server#exports/k8s#last##delete")
 	for _, name := range []string{"kept", "theirs", "bound"} {
 		if pv := c.volume(t, name); pv.DeletionTimestamp != nil || len(pv.Finalizers) > 0 {
 			t.Errorf("%s: deleted %v, finalizers %v", name, pv.DeletionTimestamp, pv.Finalizers)
@@ -298,7 +298,7 @@ func TestInTreeVolumes(t *testing.T) {
 	}
 	c.released(t, pv.Name)
 	c.gone(t, pv.Name)
-	wasDeleted(t, driver, "server#share#pvc-uid-data##")
+	wasDeleted(t, driver, "server#share#pvc-uid-data##delete")
 }
 
 func TestLegacyParametersOfAClass(t *testing.T) {

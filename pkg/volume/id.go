@@ -116,6 +116,13 @@ func parseFields(s string) (ID, error) {
 	return ID{Location: location, Dir: d, UUID: f[3], Policy: policy}, nil
 }
 
+// SaysPolicy says whether a handle tells what becomes of its directory. Those of csi-driver-nfs that say nothing mean delete, or what
+// the install's default is when they are deleted.
+func SaysPolicy(handle string) bool {
+	f := strings.Split(handle, "#")
+	return len(f) == 5 && strings.TrimSpace(f[4]) != ""
+}
+
 // splitSlashes reads server/base/dir: the first slash ends the server, the last one begins the directory.
 func splitSlashes(s string) ([]string, error) {
 	server, rest, ok := strings.Cut(s, "/")
