@@ -113,7 +113,7 @@ func (m *Migration) plan(c *cluster) Plan {
 		seen[v.Class]++
 	}
 	for name, n := range c.notes {
-		if m.chosen(name) {
+		if m.chosen(name) && (len(m.From) == 0 || m.from(n.old)) {
 			p.Volumes = append(p.Volumes, m.progressed(c, n))
 			seen[n.old.Spec.StorageClassName]++
 		}
