@@ -123,10 +123,20 @@ func (m *Migration) successor(c *cluster, pv *v1.PersistentVolume) (*v1.Persiste
 			return nil, err
 		}
 		next.Spec.PersistentVolumeSource = v1.PersistentVolumeSource{CSI: source}
+		takeMountOptions(next)
 	}
 	metav1.SetMetaDataAnnotation(&next.ObjectMeta, annProvisionedBy, m.DriverName)
 	metav1.SetMetaDataAnnotation(&next.ObjectMeta, annMigratedFrom, from)
 	return next, nil
+}
+
+// takeMountOptions moves the mount options of the annotation, which counts more than the field with in-tree volumes, to the field: no
+// API server takes a CSI volume with the annotation.
+func takeMountOptions(pv *v1.PersistentVolume) {
+	if options, ok := pv.Annotations[v1.MountOptionAnnotation]; ok {
+		pv.Spec.MountOptions = volume.SplitOptions(options)
+		delete(pv.Annotations, v1.MountOptionAnnotation)
+	}
 }
 
 // source describes the directory of an in-tree volume.

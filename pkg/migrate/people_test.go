@@ -1,12 +1,35 @@
 package migrate
 
 import (
+	"slices"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
+
+// Mount options in the annotation are those of an in-tree volume, and no CSI volume may have it.
+func TestMountOptionsOfTheAnnotation(t *testing.T) {
+	w := newWorld(t, pair("a", func(pv *v1.PersistentVolume, _ *v1.PersistentVolumeClaim) {
+		pv.Annotations[v1.MountOptionAnnotation] = "nfsvers=3,nolock"
+	})...)
+	m := w.migration()
+	if err := m.Apply(t.Context(), w.plan(m)); err != nil {
+		t.Fatal(err)
+	}
+	pv := w.volume("pvc-a")
+	if _, there := pv.Annotations[v1.MountOptionAnnotation]; there || !slices.Equal(pv.Spec.MountOptions, []string{"nfsvers=3", "nolock"}) {
+		t.Errorf("converted, it has %v and %v", pv.Annotations, pv.Spec.MountOptions)
+	}
+	if err := m.Undo(t.Context(), w.plan(m)); err != nil {
+		t.Fatal(err)
+	}
+	pv = w.volume("pvc-a")
+	if pv.Annotations[v1.MountOptionAnnotation] != "nfsvers=3,nolock" || !slices.Equal(pv.Spec.MountOptions, []string{"nfsvers=4.1"}) {
+		t.Errorf("undone, it has %v and %v", pv.Annotations, pv.Spec.MountOptions)
+	}
+}
 
 // Who names one provisioner undoes and finishes its volumes and no others.
 func TestNotesOfOtherProvisioners(t *testing.T) {
