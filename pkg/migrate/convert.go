@@ -88,7 +88,7 @@ func (m *Migration) step(ctx context.Context, from, to *v1.PersistentVolume) (do
 // remove takes a volume's object away. Its directory is safe: the reclaim policy is Retain in the very version that is deleted.
 func (m *Migration) remove(ctx context.Context, pv *v1.PersistentVolume) error {
 	if pv.Spec.PersistentVolumeReclaimPolicy != v1.PersistentVolumeReclaimRetain {
-		return m.setPolicy(ctx, pv, v1.PersistentVolumeReclaimRetain)
+		return m.setPolicy(ctx, pv, v1.PersistentVolumeReclaimRetain, pv.Spec.PersistentVolumeReclaimPolicy)
 	}
 	if pv.DeletionTimestamp == nil {
 		err := m.Client.CoreV1().PersistentVolumes().Delete(ctx, pv.Name, metav1.DeleteOptions{
@@ -109,6 +109,7 @@ func (m *Migration) remove(ctx context.Context, pv *v1.PersistentVolume) error {
 // create makes a volume that keeps its directory until it is bound and all is well.
 func (m *Migration) create(ctx context.Context, to *v1.PersistentVolume) error {
 	pv := to.DeepCopy()
+	metav1.SetMetaDataAnnotation(&pv.ObjectMeta, annReclaimPolicy, string(to.Spec.PersistentVolumeReclaimPolicy))
 	pv.Spec.PersistentVolumeReclaimPolicy = v1.PersistentVolumeReclaimRetain
 	_, err := m.Client.CoreV1().PersistentVolumes().Create(ctx, pv, metav1.CreateOptions{})
 	return explain(err, "making the new object")
@@ -122,10 +123,10 @@ func (m *Migration) settle(ctx context.Context, pv, to *v1.PersistentVolume) (do
 		return false, err
 	case !bound(pv, claim):
 		return false, nil
-	case pv.Spec.PersistentVolumeReclaimPolicy == to.Spec.PersistentVolumeReclaimPolicy:
+	case pv.Spec.PersistentVolumeReclaimPolicy == to.Spec.PersistentVolumeReclaimPolicy && pv.Annotations[annReclaimPolicy] == "":
 		return true, nil
 	}
-	return false, m.setPolicy(ctx, pv, to.Spec.PersistentVolumeReclaimPolicy)
+	return false, m.setPolicy(ctx, pv, to.Spec.PersistentVolumeReclaimPolicy, nil)
 }
 
 // claim is the very claim that a volume belongs to.
@@ -139,8 +140,12 @@ func (m *Migration) claim(ctx context.Context, pv *v1.PersistentVolume) (*v1.Per
 	return claim, explain(err, "looking at the claim")
 }
 
-func (m *Migration) setPolicy(ctx context.Context, pv *v1.PersistentVolume, p v1.PersistentVolumeReclaimPolicy) error {
-	return m.patch(ctx, pv, map[string]any{"spec": map[string]any{"persistentVolumeReclaimPolicy": p}}, "setting the reclaim policy "+strconv.Quote(string(p)))
+// setPolicy notes beside the reclaim policy which one is to come back, nil for none.
+func (m *Migration) setPolicy(ctx context.Context, pv *v1.PersistentVolume, p v1.PersistentVolumeReclaimPolicy, back any) error {
+	return m.patch(ctx, pv, map[string]any{
+		"metadata": map[string]any{"annotations": map[string]any{annReclaimPolicy: back}},
+		"spec":     map[string]any{"persistentVolumeReclaimPolicy": p},
+	}, "setting the reclaim policy "+strconv.Quote(string(p)))
 }
 
 // patch changes the very version of a volume that was looked at.

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,14 +9,17 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
-// annMigratedFrom says on a converted volume whose it was.
-const annMigratedFrom = "nfs-csi.github.io/migrated-from"
+const (
+	// annMigratedFrom says on a converted volume whose it was.
+	annMigratedFrom = "nfs-csi.github.io/migrated-from"
+	// annReclaimPolicy says on a volume that has Retain while it is moved what its reclaim policy is else.
+	annReclaimPolicy = "nfs-csi.github.io/reclaim-policy"
+)
 
 // The finalizers that are understood: Kubernetes' own, which it adds by itself, and that of CSI provisioners, which a volume with
 // Retain does not need.
@@ -101,6 +105,7 @@ func original(pv *v1.PersistentVolume) *v1.PersistentVolume {
 		ObjectMeta: metav1.ObjectMeta{Name: pv.Name, Labels: pv.Labels, Annotations: maps.Clone(pv.Annotations)},
 		Spec:       *pv.Spec.DeepCopy(),
 	}
+	delete(o.Annotations, annReclaimPolicy)
 	if o.Spec.ClaimRef != nil {
 		o.Spec.ClaimRef.ResourceVersion = ""
 	}
@@ -224,7 +229,7 @@ func (m *Migration) progressed(c *cluster, n note) Volume {
 	for i := range c.volumes {
 		if pv := &c.volumes[i]; pv.Name == n.new.Name && (same(pv, n.new) || same(pv, n.old)) {
 			there = pv
-			n = n.grown(pv.Spec.Capacity[v1.ResourceStorage])
+			n = n.changed(pv)
 		}
 	}
 	v := m.describe(c, n.old)
@@ -235,22 +240,28 @@ func (m *Migration) progressed(c *cluster, n note) Volume {
 	case claim == nil || claim.UID != n.old.Spec.ClaimRef.UID:
 		v.State, v.Reason = Gone, "its claim was deleted since: see whether PersistentVolume "+v.Name+" or the directory is still there; finish forgets it"
 	case there != nil && same(there, n.new) && there.DeletionTimestamp == nil && bound(there, claim) &&
-		there.Spec.PersistentVolumeReclaimPolicy == n.new.Spec.PersistentVolumeReclaimPolicy:
+		there.Annotations[annReclaimPolicy] == "":
 		v.State, v.Reason = Converted, "undo is possible until finish"
 	}
 	return v
 }
 
-// grown is a note of a volume that has got a greater size since it was written.
-func (n note) grown(size resource.Quantity) note {
-	if was := n.old.Spec.Capacity[v1.ResourceStorage]; size.Cmp(was) <= 0 {
-		return n
-	}
+// changed is a note of a volume that has got a greater size or another reclaim policy since it was written.
+func (n note) changed(pv *v1.PersistentVolume) note {
 	n.old, n.new = n.old.DeepCopy(), n.new.DeepCopy()
-	for _, pv := range []*v1.PersistentVolume{n.old, n.new} {
-		pv.Spec.Capacity = v1.ResourceList{v1.ResourceStorage: size}
+	size := pv.Spec.Capacity[v1.ResourceStorage]
+	for _, side := range []*v1.PersistentVolume{n.old, n.new} {
+		if was := side.Spec.Capacity[v1.ResourceStorage]; size.Cmp(was) > 0 {
+			side.Spec.Capacity = v1.ResourceList{v1.ResourceStorage: size}
+		}
+		side.Spec.PersistentVolumeReclaimPolicy = reclaimPolicy(pv)
 	}
 	return n
+}
+
+// reclaimPolicy is that of a volume while nobody moves it.
+func reclaimPolicy(pv *v1.PersistentVolume) v1.PersistentVolumeReclaimPolicy {
+	return cmp.Or(v1.PersistentVolumeReclaimPolicy(pv.Annotations[annReclaimPolicy]), pv.Spec.PersistentVolumeReclaimPolicy)
 }
 
 // same says whether a volume of the cluster is one that a note has, whatever its reclaim policy is now.

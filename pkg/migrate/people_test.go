@@ -1,13 +1,43 @@
 package migrate
 
 import (
+	"context"
 	"slices"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
+
+// Who sets Retain on a volume that was moved wants to keep its data: neither another run nor going back takes that away.
+func TestReclaimPolicyOfPeopleStays(t *testing.T) {
+	w := newWorld(t, pair("a")...)
+	m := w.migration()
+	if err := m.Apply(t.Context(), w.plan(m)); err != nil {
+		t.Fatal(err)
+	}
+	retain := []byte(`{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`)
+	if _, err := w.Client().CoreV1().PersistentVolumes().Patch(t.Context(), "pvc-a", types.MergePatchType, retain, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if p := w.plan(m); p.Count(Converted) != 1 {
+		t.Errorf("the plan is %+v", p)
+	}
+	for _, do := range []func(*Migration, context.Context, Plan) error{(*Migration).Apply, (*Migration).Undo} {
+		if err := do(m, t.Context(), w.plan(m)); err != nil {
+			t.Fatal(err)
+		}
+		if pv := w.volume("pvc-a"); pv.Spec.PersistentVolumeReclaimPolicy != v1.PersistentVolumeReclaimRetain {
+			t.Errorf("it has %s", pv.Spec.PersistentVolumeReclaimPolicy)
+		}
+	}
+	if pv := w.volume("pvc-a"); pv.Spec.NFS == nil || pv.Status.Phase != v1.VolumeBound {
+		t.Errorf("the volume is %+v", pv)
+	}
+}
 
 // Mount options in the annotation are those of an in-tree volume, and no CSI volume may have it.
 func TestMountOptionsOfTheAnnotation(t *testing.T) {
