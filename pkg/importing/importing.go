@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -62,6 +63,7 @@ type Volume struct {
 
 	id       volume.ID
 	capacity resource.Quantity
+	claimUID types.UID // of a claim that names the volume already, which takes no other answer
 }
 
 // Count is how many volumes are in a state.
@@ -139,7 +141,7 @@ func (c Config) persistentVolume(v Volume, mountOptions []string) *v1.Persistent
 		},
 	}
 	if namespace, name, ok := strings.Cut(v.Claim, "/"); ok {
-		pv.Spec.ClaimRef = &v1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: namespace, Name: name}
+		pv.Spec.ClaimRef = &v1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: namespace, Name: name, UID: v.claimUID}
 	}
 	return pv
 }

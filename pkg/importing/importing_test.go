@@ -207,6 +207,40 @@ func TestClaimsOfVolumes(t *testing.T) {
 	}
 }
 
+// What claims are there, and what other volumes are kept for them, decides who gets a volume.
+func TestClaimsThatAreThere(t *testing.T) {
+	w := newWorld(t)
+	w.Directories = true
+	claim := func(name, size, volume string) {
+		w.s.Add(&v1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: "uid-of-that"}, Spec: v1.PersistentVolumeClaimSpec{VolumeName: volume,
+			Resources: v1.VolumeResourceRequirements{Requests: v1.ResourceList{v1.ResourceStorage: resource.MustParse(size)}}}})
+	}
+	const plain = "pvc-7d1f6b2a-0000-4000-8000-000000000001"
+	claim("plain", "20Gi", "")
+	claim("greater", "20Gi", "")
+	claim("lost", "1Gi", "lost")
+	w.mkdir("shop-plain-" + plain)
+	w.s.Add(&v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "first"}, Spec: v1.PersistentVolumeSpec{ClaimRef: &v1.ObjectReference{Namespace: "shop", Name: "kept"}}})
+	for _, name := range []string{"greater", "kept", "lost"} {
+		w.recorded(name, "shop/"+name)
+		w.mkdir("dir-" + name)
+	}
+	p := w.plan()
+	for name, want := range map[string]struct{ claim, capacity, words string }{
+		plain:     {"shop/plain", "20Gi", "gets it"},
+		"greater": {"", "5Gi", "asks for 20Gi, more than the volume has"},
+		"kept":    {"", "5Gi", "PersistentVolume first is kept for claim shop/kept"},
+		"lost":    {"shop/lost", "5Gi", "gets it"},
+	} {
+		if v := p.of(name); v.State != Importable || v.Claim != want.claim || v.Capacity != want.capacity || !strings.Contains(v.Reason, want.words) {
+			t.Errorf("%s: %+v, want %v", name, v, want)
+		}
+	}
+	if ref := w.persistentVolume(p.of("lost"), nil).Spec.ClaimRef; ref == nil || ref.UID != "uid-of-that" {
+		t.Errorf("a claim that was bound before takes no volume for %+v", ref)
+	}
+}
+
 // A run that could not write a claim is repeated: the volume is there, its claim is written.
 func TestClaimsAreWrittenLater(t *testing.T) {
 	w := newWorld(t)

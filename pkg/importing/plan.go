@@ -67,12 +67,13 @@ func (c Config) missing(p Plan) error {
 type cluster struct {
 	volumes    map[string]*v1.PersistentVolume
 	paths      map[string]string                    // names of PersistentVolumes by where they are on our server
+	kept       map[string]string                    // names of PersistentVolumes by the claims that are yet to be bound to them
 	claims     map[string]*v1.PersistentVolumeClaim // by namespace/name
 	namespaces map[string]bool
 }
 
 func (c Config) look(ctx context.Context) (*cluster, error) {
-	k := &cluster{volumes: map[string]*v1.PersistentVolume{}, paths: map[string]string{}, claims: map[string]*v1.PersistentVolumeClaim{}, namespaces: map[string]bool{}}
+	k := &cluster{volumes: map[string]*v1.PersistentVolume{}, paths: map[string]string{}, kept: map[string]string{}, claims: map[string]*v1.PersistentVolumeClaim{}, namespaces: map[string]bool{}}
 	pvs, err := c.Client.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("listing the PersistentVolumes: %w", err)
@@ -81,6 +82,9 @@ func (c Config) look(ctx context.Context) (*cluster, error) {
 		k.volumes[pv.Name] = &pvs.Items[i]
 		if path := c.at(&pvs.Items[i]); path != "" {
 			k.paths[path] = pv.Name
+		}
+		if ref := pv.Spec.ClaimRef; ref != nil && ref.UID == "" {
+			k.kept[ref.Namespace+"/"+ref.Name] = pv.Name
 		}
 	}
 	claims, err := c.Client.CoreV1().PersistentVolumeClaims("").List(ctx, metav1.ListOptions{})
@@ -171,8 +175,13 @@ func (c Config) addClaim(k *cluster, v *Volume, wanted int) {
 	case there != nil && there.Spec.VolumeName != "" && there.Spec.VolumeName != v.Name:
 		v.Reason = fmt.Sprintf("claim %s has volume %s by now: bind it by hand", v.Claim, there.Spec.VolumeName)
 		v.Claim = ""
+	case there != nil && there.Spec.VolumeName != "":
+		v.claimUID, v.Reason = there.UID, "the claim that is there gets it"
+	case k.kept[v.Claim] != "":
+		v.Reason = fmt.Sprintf("PersistentVolume %s is kept for claim %s: bind one by hand", k.kept[v.Claim], v.Claim)
+		v.Claim = ""
 	case there != nil:
-		v.Reason = "the claim that is there gets it"
+		v.give(there)
 	case !c.Claims:
 		v.Reason = "a claim of this name gets it"
 	case !k.namespaces[namespace]:
@@ -180,6 +189,22 @@ func (c Config) addClaim(k *cluster, v *Volume, wanted int) {
 	default:
 		v.MakeClaim = true
 	}
+}
+
+// give lets a claim that waits have the volume, if it is large enough: else the claim gets a new one. A volume whose size nobody knows is
+// as large as the claim wants it.
+func (v *Volume) give(claim *v1.PersistentVolumeClaim) {
+	wants := claim.Spec.Resources.Requests[v1.ResourceStorage]
+	switch {
+	case wants.Cmp(v.capacity) <= 0:
+	case v.Recorded:
+		v.Reason = fmt.Sprintf("claim %s asks for %s, more than the volume has: bind it by hand", v.Claim, wants.String())
+		v.Claim = ""
+		return
+	default:
+		v.capacity, v.Capacity = wants, wants.String()
+	}
+	v.Reason = "the claim that is there gets it"
 }
 
 // claimOf splits namespace-claim, where the namespaces of the cluster leave one way to.
