@@ -125,7 +125,8 @@ func (c Config) write(ctx context.Context, v Volume, mountOptions []string) erro
 	return nil
 }
 
-// persistentVolume has every access mode: nobody recorded which ones its claim asked for.
+// persistentVolume has every access mode: nobody recorded which ones its claim asked for. For no claim it has no class either: any claim of
+// that class could get the data.
 func (c Config) persistentVolume(v Volume, mountOptions []string) *v1.PersistentVolume {
 	pv := &v1.PersistentVolume{
 		ObjectMeta: metav1.ObjectMeta{Name: v.Name, Annotations: map[string]string{"pv.kubernetes.io/provisioned-by": c.DriverName}},
@@ -142,6 +143,8 @@ func (c Config) persistentVolume(v Volume, mountOptions []string) *v1.Persistent
 	}
 	if namespace, name, ok := strings.Cut(v.Claim, "/"); ok {
 		pv.Spec.ClaimRef = &v1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: namespace, Name: name, UID: v.claimUID}
+	} else {
+		pv.Spec.StorageClassName = ""
 	}
 	return pv
 }

@@ -204,6 +204,8 @@ func TestClaimsOfVolumes(t *testing.T) {
 	}
 	if pv, err := w.Client.CoreV1().PersistentVolumes().Get(t.Context(), "f", metav1.GetOptions{}); err != nil || pv.Spec.ClaimRef != nil {
 		t.Errorf("%v, %v", pv, err)
+	} else if pv.Spec.StorageClassName != "" {
+		t.Errorf("any claim of class %s may get what is for none", pv.Spec.StorageClassName)
 	}
 }
 
