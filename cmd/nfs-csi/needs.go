@@ -101,12 +101,24 @@ func (n *needs) volume(pv *core.PersistentVolume) {
 		}
 		if err == nil {
 			v.Volume = id.Name()
+		}
+		if err == nil && confirmed(pv.Spec.CSI, id) {
 			n.shares[id.Location] = true
 		}
 	default:
 		return
 	}
 	n.Volumes = append(n.Volumes, v)
+}
+
+// confirmed says whether the attributes name the server that the handle names: that of a disk (projects/P/zones/Z/disks/NAME) or of a
+// share that is none of NFS reads like one, too. Without attributes there are to be fields.
+func confirmed(source *core.CSIPersistentVolumeSource, id volume.ID) bool {
+	if len(source.VolumeAttributes) == 0 {
+		return strings.Contains(source.VolumeHandle, "#")
+	}
+	m, err := volume.ParseContext(source.VolumeAttributes)
+	return err == nil && strings.EqualFold(m.Server, id.Server)
 }
 
 // pod notes what a pod mounts past PersistentVolumes.
