@@ -157,7 +157,7 @@ func TestWhatIsNotImported(t *testing.T) {
 	}
 	w.s.Add(&v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "other"}},
 		&v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "in-tree"}, Spec: v1.PersistentVolumeSpec{PersistentVolumeSource: v1.PersistentVolumeSource{
-			NFS: &v1.NFSVolumeSource{Server: "server", Path: "/exports/k8s/dir-shared/"}}}})
+			NFS: &v1.NFSVolumeSource{Server: "[server]", Path: "/exports//k8s/dir-shared/"}}}})
 	w.file(".nfs-csi/volumes/torn.json", `{"version":1`)
 	w.file(".nfs-csi/volumes/moved.json", `{"version":1,"name":"x","directory":"x","capacityBytes":1,"onDelete":"delete","created":"2026-11-20T00:00:00Z"}`)
 	w.file(".nfs-csi/volumes/notes.txt", "")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -80,8 +81,8 @@ func (c Config) look(ctx context.Context) (*cluster, error) {
 	}
 	for i, pv := range pvs.Items {
 		k.volumes[pv.Name] = &pvs.Items[i]
-		if path := c.at(&pvs.Items[i]); path != "" {
-			k.paths[path] = pv.Name
+		if at := c.at(&pvs.Items[i]); at != "" {
+			k.paths[at] = pv.Name
 		}
 		if ref := pv.Spec.ClaimRef; ref != nil && ref.UID == "" {
 			k.kept[ref.Namespace+"/"+ref.Name] = pv.Name
@@ -150,8 +151,8 @@ func (k *cluster) judge(c Config, v Volume, f found) (State, string) {
 // at is where the directory of an NFS volume of any kind is on our server, empty if it is not there.
 func (c Config) at(pv *v1.PersistentVolume) string {
 	switch {
-	case pv.Spec.NFS != nil && strings.EqualFold(pv.Spec.NFS.Server, c.Location.Server):
-		return strings.TrimRight(pv.Spec.NFS.Path, "/")
+	case pv.Spec.NFS != nil && strings.EqualFold(strings.Trim(pv.Spec.NFS.Server, "[]"), c.Location.Server):
+		return path.Clean(pv.Spec.NFS.Path)
 	case pv.Spec.CSI != nil:
 		if m, err := volume.ParseContext(pv.Spec.CSI.VolumeAttributes); err == nil && strings.EqualFold(m.Server, c.Location.Server) {
 			return m.Path

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -190,7 +191,7 @@ func policyOf(c *cluster, pv *v1.PersistentVolume) (volume.Policy, error) {
 func placeOf(pv *v1.PersistentVolume) (server, path string) {
 	switch {
 	case pv.Spec.NFS != nil:
-		return pv.Spec.NFS.Server, strings.TrimRight(pv.Spec.NFS.Path, "/")
+		return strings.Trim(pv.Spec.NFS.Server, "[]"), plain(pv.Spec.NFS.Path)
 	case pv.Spec.CSI != nil:
 		if m, err := volume.ParseContext(pv.Spec.CSI.VolumeAttributes); err == nil {
 			return m.Server, m.Path
@@ -198,6 +199,9 @@ func placeOf(pv *v1.PersistentVolume) (server, path string) {
 	}
 	return "", ""
 }
+
+// plain is a path with one spelling.
+func plain(p string) string { return strings.TrimRight(path.Clean(p), "/") }
 
 // place is where the directory of a volume is.
 type place struct{ volume, server, path string }

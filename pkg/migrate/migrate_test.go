@@ -353,6 +353,9 @@ func TestRefused(t *testing.T) {
 			pv.Spec.NFS.Path = "/exports/k8s/shop-twin2-pvc-twin2/"
 		}, "PersistentVolume pvc-twin2"},
 		"holds": {func(pv *v1.PersistentVolume, _ *v1.PersistentVolumeClaim) { pv.Spec.NFS.Path = "/exports/k8s/deep" }, "PersistentVolume pvc-inside"},
+		"spelt": {func(pv *v1.PersistentVolume, _ *v1.PersistentVolumeClaim) {
+			pv.Spec.NFS.Server, pv.Spec.NFS.Path = "fd00::1", "/exports/k8s/same"
+		}, "PersistentVolume pvc-other-spelling"},
 		"terminates": {func(pv *v1.PersistentVolume, _ *v1.PersistentVolumeClaim) {
 			now := metav1.Now()
 			pv.DeletionTimestamp = &now
@@ -364,6 +367,9 @@ func TestRefused(t *testing.T) {
 	}
 	w := newWorld(t, &storage.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "wrong"}, Provisioner: old, Parameters: map[string]string{"archiveOnDelete": "maybe"}})
 	w.Add(pair("twin2", func(pv *v1.PersistentVolume, _ *v1.PersistentVolumeClaim) { pv.Spec.NFS.Path += "/" })...)
+	w.Add(pair("other-spelling", func(pv *v1.PersistentVolume, _ *v1.PersistentVolumeClaim) {
+		pv.Spec.NFS.Server, pv.Spec.NFS.Path, pv.Annotations = "[fd00::1]", "/exports//k8s/./same/", nil
+	})...)
 	w.Add(pair("inside", func(pv *v1.PersistentVolume, _ *v1.PersistentVolumeClaim) {
 		pv.Spec.NFS.Path = "/exports/k8s/deep/inside"
 		pv.Annotations = nil
