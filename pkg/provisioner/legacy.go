@@ -125,7 +125,7 @@ func saysWhere(pv *v1.PersistentVolume) string {
 func placeOf(pv *v1.PersistentVolume) (server, path string) {
 	switch {
 	case pv.Spec.NFS != nil:
-		return pv.Spec.NFS.Server, pv.Spec.NFS.Path
+		return strings.Trim(pv.Spec.NFS.Server, "[]"), pv.Spec.NFS.Path
 	case pv.Spec.CSI != nil && pv.Spec.CSI.VolumeAttributes[volume.ParamServer] != "":
 		if m, err := volume.ParseContext(pv.Spec.CSI.VolumeAttributes); err == nil {
 			return m.Server, m.Path

@@ -150,6 +150,20 @@ func TestVolumesOfThePredecessorThatEscape(t *testing.T) {
 	}
 }
 
+// An in-tree volume may have its server's address in brackets, and is nonetheless inside the other.
+func TestDirectoryThatHoldsAnothersOfTheSameAddress(t *testing.T) {
+	driver := &driverFake{}
+	at := func(pv *v1.PersistentVolume) { pv.Spec.NFS.Server = "[fd00::1]" }
+	c := newCluster(oldClass("delete", map[string]string{"onDelete": "delete"}),
+		oldVolume("above", "delete", "/exports/k8s/deep", at), oldVolume("inside", "delete", "/exports/k8s/deep/x", at))
+	run(t, c, driver, subdir)
+	c.released(t, "above")
+	c.event(t, "", "above", "VolumeFailedDelete")
+	if _, deleted := driver.requests(); len(deleted) > 0 {
+		t.Errorf("deleted %v", deleted)
+	}
+}
+
 // With the predecessor two claims could share a directory. It goes when both have gone.
 func TestSharedDirectoryGoesWithTheLastClaim(t *testing.T) {
 	driver := &driverFake{}
