@@ -66,7 +66,7 @@ func (c *Cluster) Index() *Cluster {
 // index remembers every run of a path's elements: the same directory may be known by another server's name, or by a path that
 // begins elsewhere, so that any of them may be what a share calls a directory.
 func (c *Cluster) index(path string, u use) {
-	elements := strings.Split(strings.Trim(path, "/"), "/")
+	elements := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 	for from := range elements {
 		for to := from + 1; to <= len(elements); to++ {
 			part, seen := strings.Join(elements[from:to], "/"), u

@@ -251,3 +251,10 @@ func TestCollectRefuses(t *testing.T) {
 	w.collects(nil, inventory.Wish{Orphans: true, Directories: []string{"one", "stranger"}}, "archive one", "archive stranger")
 	w.holds("archived-one/data")
 }
+
+// A PersistentVolume of people may write two slashes, as servers understand.
+func TestTwoSlashes(t *testing.T) {
+	w := newWorld(t)
+	w.makes("a", "ns/a", volume.Delete, "")
+	w.shows((&inventory.Cluster{Volumes: []inventory.PersistentVolume{{Name: "by-hand", Path: "/exports/k8s/ns//a"}}}).Index(), "volume in-use ns/a by-hand")
+}
