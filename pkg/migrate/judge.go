@@ -62,7 +62,7 @@ func (v *Volume) addFate() {
 
 func (m *Migration) describe(c *cluster, pv *v1.PersistentVolume) Volume {
 	size := pv.Spec.Capacity[v1.ResourceStorage]
-	v := Volume{Name: pv.Name, Class: pv.Spec.StorageClassName, Provisioner: pv.Annotations[annProvisionedBy], Capacity: size.String(),
+	v := Volume{Name: pv.Name, Class: className(pv), Provisioner: pv.Annotations[annProvisionedBy], Capacity: size.String(),
 		ReclaimPolicy: string(pv.Spec.PersistentVolumeReclaimPolicy)}
 	v.Server, v.Path = placeOf(pv)
 	if ref := pv.Spec.ClaimRef; ref != nil {
@@ -176,7 +176,7 @@ func (m *Migration) source(c *cluster, pv *v1.PersistentVolume) (*v1.CSIPersiste
 
 // policyOf is what the volume's class says now, which is from then on the volume's own. Without its class the data are kept.
 func policyOf(c *cluster, pv *v1.PersistentVolume) (volume.Policy, error) {
-	class := c.classes[pv.Spec.StorageClassName]
+	class := c.classes[className(pv)]
 	if class == nil || class.Provisioner != pv.Annotations[annProvisionedBy] {
 		return volume.ArchiveFlat, nil
 	}
@@ -185,6 +185,11 @@ func policyOf(c *cluster, pv *v1.PersistentVolume) (volume.Policy, error) {
 		return "", fmt.Errorf("its class: %w", err)
 	}
 	return parsed.Policy, nil
+}
+
+// className is also that of volumes from before classes had a field.
+func className(pv *v1.PersistentVolume) string {
+	return cmp.Or(pv.Annotations[v1.BetaStorageClassAnnotation], pv.Spec.StorageClassName)
 }
 
 // placeOf is where the directory of an NFS volume is, of whichever kind; empty for other volumes.

@@ -61,6 +61,22 @@ func TestMountOptionsOfTheAnnotation(t *testing.T) {
 	}
 }
 
+// A volume from before classes had a field is moved with the policy of its class.
+func TestClassOfTheAnnotation(t *testing.T) {
+	w := newWorld(t, pair("a", func(pv *v1.PersistentVolume, _ *v1.PersistentVolumeClaim) {
+		pv.Annotations[v1.BetaStorageClassAnnotation], pv.Spec.StorageClassName = "nfs-client", ""
+	})...)
+	m := w.migration()
+	for range 2 {
+		if p := w.plan(m); p.Volumes[0].Class != "nfs-client" || p.Volumes[0].OnDelete != "delete" || p.Classes[0].Volumes != 1 {
+			t.Errorf("the plan is %+v", p)
+		}
+		if err := m.Apply(t.Context(), w.plan(m)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Who names one provisioner undoes and finishes its volumes and no others.
 func TestNotesOfOtherProvisioners(t *testing.T) {
 	const other = "fuseim.pri/ifs"

@@ -114,8 +114,9 @@ func (m *Migration) plan(c *cluster) Plan {
 	}
 	for name, n := range c.notes {
 		if m.chosen(name) && (len(m.From) == 0 || m.from(n.old)) {
-			p.Volumes = append(p.Volumes, m.progressed(c, n))
-			seen[n.old.Spec.StorageClassName]++
+			v := m.progressed(c, n)
+			p.Volumes = append(p.Volumes, v)
+			seen[v.Class]++
 		}
 	}
 	for name, class := range c.classes {
