@@ -171,7 +171,7 @@ func (m *Migration) source(c *cluster, pv *v1.PersistentVolume) (*v1.CSIPersiste
 	if string(dir) != pv.Name {
 		id.UUID = pv.Name
 	}
-	return &v1.CSIPersistentVolumeSource{Driver: m.DriverName, VolumeHandle: id.String(), VolumeAttributes: id.Context(), ReadOnly: pv.Spec.NFS.ReadOnly}, nil
+	return &v1.CSIPersistentVolumeSource{Driver: m.DriverName, VolumeHandle: id.Explicit(), VolumeAttributes: id.Context(), ReadOnly: pv.Spec.NFS.ReadOnly}, nil
 }
 
 // policyOf is what the volume's class says now, which is from then on the volume's own. Without its class the data are kept.

@@ -115,7 +115,7 @@ func (w world) converted(name string) {
 	w.Helper()
 	w.unharmed(name)
 	pv := w.volume("pvc-" + name)
-	want := "10.0.0.1#exports/k8s#shop-" + name + "-pvc-" + name + "#pvc-" + name + "#"
+	want := "10.0.0.1#exports/k8s#shop-" + name + "-pvc-" + name + "#pvc-" + name + "#delete"
 	if pv.Spec.NFS != nil || pv.Spec.CSI == nil || pv.Spec.CSI.Driver != ours || pv.Spec.CSI.VolumeHandle != want {
 		w.Fatalf("the source is %+v", pv.Spec.PersistentVolumeSource)
 	}
@@ -436,7 +436,7 @@ func TestPlanTellsWhatThereIs(t *testing.T) {
 	}
 	want := `{"classes":[{"name":"nfs-client","provisioner":"` + old + `","onDelete":"delete","volumes":1}],"volumes":[{"name":"pvc-a","state":"convertible",` +
 		`"reason":"pods that run keep their mount; pods that start later get it from the driver","claim":"shop/a","class":"nfs-client","provisioner":"` + old +
-		`","server":"10.0.0.1","path":"/exports/k8s/shop-a-pvc-a","capacity":"1Gi","reclaimPolicy":"Delete","onDelete":"delete","handle":"10.0.0.1#exports/k8s#shop-a-pvc-a#pvc-a#","pods":["web-0"]}]}`
+		`","server":"10.0.0.1","path":"/exports/k8s/shop-a-pvc-a","capacity":"1Gi","reclaimPolicy":"Delete","onDelete":"delete","handle":"10.0.0.1#exports/k8s#shop-a-pvc-a#pvc-a#delete","pods":["web-0"]}]}`
 	if string(got) != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
@@ -566,9 +566,9 @@ func TestExportsAreFoundOrGiven(t *testing.T) {
 	w := newWorld(t, pair("a")...)
 	for name, exports := range map[string]map[string]volume.Location{"named": {old: given}, "all": {"": given}} {
 		p := w.plan(w.migration(func(c *Config) { c.Exports = exports }))
-		want := "10.0.0.1#exports#k8s/shop-a-pvc-a#pvc-a#"
+		want := "10.0.0.1#exports#k8s/shop-a-pvc-a#pvc-a#delete"
 		if name == "all" {
-			want = "10.0.0.1#exports/k8s#shop-a-pvc-a#pvc-a#" // the Deployment says it for its own name
+			want = "10.0.0.1#exports/k8s#shop-a-pvc-a#pvc-a#delete" // the Deployment says it for its own name
 		}
 		if got := p.Volumes[0].Handle; got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)

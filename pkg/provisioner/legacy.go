@@ -174,11 +174,7 @@ func (p *provisioner) handle(pv *v1.PersistentVolume) (string, error) {
 	if string(dir) != pv.Name {
 		id.UUID = pv.Name
 	}
-	handle := id.String()
-	if policy == volume.Delete {
-		handle += string(volume.Delete) // which the class said: the install's default does not count
-	}
-	return handle, nil
+	return id.Explicit(), nil // what the class says counts, not the install's default
 }
 
 // policyNow is what the class of a volume says at this moment. Without a class that is ours the data are kept.

@@ -116,6 +116,14 @@ func parseFields(s string) (ID, error) {
 	return ID{Location: location, Dir: d, UUID: f[3], Policy: policy}, nil
 }
 
+// Explicit is String with the policy said even where it is to delete, for volumes without a record: no install's default counts then.
+func (i ID) Explicit() string {
+	if i.Policy == Delete {
+		return i.String() + string(Delete)
+	}
+	return i.String()
+}
+
 // SaysPolicy says whether a handle tells what becomes of its directory. Those of csi-driver-nfs that say nothing mean delete, or what
 // the install's default is when they are deleted.
 func SaysPolicy(handle string) bool {

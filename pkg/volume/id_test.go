@@ -110,9 +110,13 @@ func FuzzParseID(f *testing.F) {
 			}
 			return
 		}
-		again, err := ParseID(id.String())
-		if err != nil || again != id {
-			t.Fatalf("ParseID(%q) = %+v, %v; want %+v", id.String(), again, err, id)
+		for _, handle := range []string{id.String(), id.Explicit()} {
+			if again, err := ParseID(handle); err != nil || again != id {
+				t.Fatalf("ParseID(%q) = %+v, %v; want %+v", handle, again, err, id)
+			}
+		}
+		if !SaysPolicy(id.Explicit()) {
+			t.Fatalf("%q says no policy", id.Explicit())
 		}
 		for _, e := range strings.Split(string(id.Dir), "/") {
 			if e == "" || e == "." || e == ".." {
