@@ -172,8 +172,8 @@ func (s *Share) ReserveExpiring(ctx context.Context, dir volume.Dir) (owner stri
 	return owner, nil
 }
 
-// UnreserveExpiring ends the reservation of [Share.ReserveExpiring], if another process has not done so and gone on. key is that of
-// the volume that was archived.
+// UnreserveExpiring ends the reservation of [Share.ReserveExpiring], if another process has not done so and gone on. What it moves
+// aside has the given key in its name.
 func (s *Share) UnreserveExpiring(ctx context.Context, key string, dir volume.Dir) error {
 	return s.unreserveFrom(ctx, key, dir, expiringTarget(dir))
 }

@@ -27,6 +27,10 @@ type Archive struct {
 	Expires  time.Time  `json:"expires,omitzero"`
 }
 
+// key is what the parts of an archive that is removed are called by in staging, and is no volume's: one of the name that was archived may just
+// be deleted, which has its own parts there.
+func (r Archive) key() string { return volume.Key("/" + string(r.Dir)) }
+
 // readers bounds how many records are read at once.
 const readers = 16
 

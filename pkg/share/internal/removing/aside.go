@@ -109,7 +109,7 @@ func (d *deletion) dispose(ctx context.Context, moved aside) error {
 		return err
 	}
 	for _, name := range held {
-		if _, err := d.DiscardAs(ctx, registry.StagingDir+"/"+name, d.seen.Key, name[strings.LastIndexByte(name, '+')+1:]); err != nil {
+		if _, err := d.DiscardAs(ctx, registry.StagingDir+"/"+name, volume.Key(d.id.Name()), name[strings.LastIndexByte(name, '+')+1:]); err != nil {
 			return err
 		}
 	}

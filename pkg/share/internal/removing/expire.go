@@ -80,7 +80,7 @@ func (s *Remover) Expire(ctx context.Context, r Archive, all []Archive) (gone bo
 		return false, err // with the reservation: whatever failed will be tried again
 	case why != "":
 		s.Log.Warn("an archive is not removed although it is due", "location", s.Location.String(), "directory", string(r.Dir), "volume", r.Volume, "why", why)
-		return false, s.UnreserveExpiring(ctx, volume.Key(r.Volume), r.Dir)
+		return false, s.UnreserveExpiring(ctx, r.key(), r.Dir)
 	}
 	if err := s.trashArchive(ctx, r, info); err != nil {
 		return false, err
@@ -90,12 +90,12 @@ func (s *Remover) Expire(ctx context.Context, r Archive, all []Archive) (gone bo
 	}
 	marked, err := s.MarkedAbove(ctx, r.Dir)
 	if err == nil {
-		err = s.removeMarked(ctx, volume.Key(r.Volume), r.Dir, marked)
+		err = s.removeMarked(ctx, r.key(), r.Dir, marked)
 	}
 	if err != nil {
 		return false, err
 	}
-	if err := s.UnreserveExpiring(ctx, volume.Key(r.Volume), r.Dir); err != nil {
+	if err := s.UnreserveExpiring(ctx, r.key(), r.Dir); err != nil {
 		return false, err
 	}
 	return true, s.Remove(ctx, registry.ArchivePath(r.Dir))
@@ -103,7 +103,7 @@ func (s *Remover) Expire(ctx context.Context, r Archive, all []Archive) (gone bo
 
 // trashArchive moves what is there of an archive, and what an interrupted sweep has moved aside.
 func (s *Remover) trashArchive(ctx context.Context, r Archive, info fs.FileInfo) error {
-	d := &deletion{Remover: s, id: volume.ID{Location: s.Location, Dir: r.Dir, UUID: r.Volume}, seen: registry.State{Key: volume.Key(r.Volume), Info: info}}
+	d := &deletion{Remover: s, id: volume.ID{Location: s.Location, Dir: r.Dir, UUID: r.Volume}, seen: registry.State{Key: r.key(), Info: info}}
 	if info == nil {
 		return d.disposeHeld(ctx)
 	}
