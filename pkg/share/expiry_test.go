@@ -60,3 +60,30 @@ func TestDeleteAfterExpiry(t *testing.T) {
 	w.emptied()
 	w.holds([]volume.Volume{b}, "a/")
 }
+
+// TestKeptMeanwhile: an archive that is due, or what it is in, is taken for a volume and kept when that is deleted, at any moment of the
+// archive's removal.
+func TestKeptMeanwhile(t *testing.T) {
+	for dir, taken := range map[string]string{"a": "archived-a", "ns/a": "archived-ns"} {
+		everyMoment(t, func(t *testing.T, w *world) {
+			var a, b volume.Volume
+			w.must(w.clean(creates(&a, archiving("pvc-a", dir, time.Hour))))
+			w.write(dir+"/file", "x")
+			w.must(w.clean(deletes(a.ID)))
+			faulty := w.faulty
+			w.faulty = func() *process { return late(w, faulty(), 2*time.Hour) }
+			kept := false
+			w.must(w.disturbedBy(func() {
+				if w.clean(creates(&b, request("pvc-b", taken, volume.Retain, true))) == nil {
+					kept = w.exists("archived-" + dir + "/file")
+					w.must(w.clean(deletes(b.ID)))
+				}
+			}, visits))
+			w.must(w.clean(func(p *process) error { return visits(late(w, p, 2*time.Hour)) }))
+			w.emptied()
+			if kept && !w.exists("archived-"+dir+"/file") {
+				t.Errorf("the share holds %q", w.tree("."))
+			}
+		})
+	}
+}

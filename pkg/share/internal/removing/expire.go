@@ -110,19 +110,26 @@ func (s *Remover) trashArchive(ctx context.Context, r Archive, info fs.FileInfo)
 	return d.trash(ctx)
 }
 
-// inTheWay says why an archive must stay, if it must. info is nil where there is nothing any more.
+// inTheWay says why an archive must stay, if it must. info is nil where there is nothing any more. Its record is read once more now that the
+// directory is reserved: since it was listed a volume may have taken the archive, and left it as its own.
 func (s *Remover) inTheWay(ctx context.Context, r Archive, all []Archive) (why string, info fs.FileInfo, err error) {
 	var above, below string
 	var archive volume.Dir
+	var again Archive
 	err = registry.Together(
+		func() (err error) { again, _, err = s.ReadArchive(ctx, volume.Key(string(r.Dir))); return err },
 		func() (err error) { info, err = s.Lstat(ctx, string(r.Dir)); return err },
 		func() (err error) { above, err = s.Above(ctx, "", r.Dir); return err },
 		func() (err error) { below, err = s.Below(ctx, "", r.Dir); return err },
 		func() (err error) { archive, err = s.archiveBelow(ctx, all, r.Dir); return err },
 	)
 	switch {
-	case err != nil || info == nil:
+	case err != nil:
 		return "", nil, err
+	case again != r:
+		return "its record has gone or is another one: it was kept when a volume was deleted", info, nil
+	case info == nil:
+		return "", nil, nil
 	case r.Inode == 0 || !r.Is(info):
 		return "it is not the directory that was archived, as far as one can tell: move it away or remove it by hand", info, nil
 	case above != "":
