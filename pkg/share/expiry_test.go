@@ -87,3 +87,18 @@ func TestKeptMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+// TestKeptWithArchive: a volume took a directory with an archive in it, and is kept when it is deleted: the archive is none any more.
+func TestKeptWithArchive(t *testing.T) {
+	w := &world{T: t, fs: memfs.New()}
+	var a, b volume.Volume
+	w.must(w.clean(creates(&a, archiving("pvc-a", "ns/a", time.Hour))))
+	w.write("ns/a/file", "x")
+	w.must(w.clean(deletes(a.ID)))
+	w.must(w.clean(creates(&b, request("pvc-b", "archived-ns", volume.Retain, true))))
+	w.must(w.clean(deletes(b.ID)))
+	w.archives()
+	w.must(w.clean(func(p *process) error { return visits(late(w, p, 2*time.Hour)) }))
+	w.emptied()
+	w.holds(nil, "archived-ns/", "archived-ns/a/", "archived-ns/a/file=x")
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share/internal/failure"
@@ -211,8 +212,8 @@ func (d *deletion) clear(ctx context.Context) error {
 	return d.trash(ctx)
 }
 
-// keep leaves the directory where it is. If it was adopted as an archive, or inside one, that is none any more: it would still go when it
-// is due.
+// keep leaves the directory where it is. If it was adopted as an archive, inside one, or with some in it, those are none any more: they would
+// still go when they are due.
 func (d *deletion) keep(ctx context.Context) error {
 	for _, dir := range append(d.id.Dir.Parents(), d.id.Dir) {
 		if !isArchiveName(dir) {
@@ -222,7 +223,16 @@ func (d *deletion) keep(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if !strings.HasPrefix(string(d.id.Dir), volume.ArchivePrefix) {
+		return nil
+	}
+	all, err := d.Archives(ctx)
+	for _, r := range all {
+		if err == nil && r.Dir.In(d.id.Dir) {
+			err = d.Remove(ctx, registry.ArchivePath(r.Dir))
+		}
+	}
+	return err
 }
 
 // checkAlone guards other volumes against a handle that no record confirms.
