@@ -61,6 +61,25 @@ func TestDeleteAfterExpiry(t *testing.T) {
 	w.holds([]volume.Volume{b}, "a/")
 }
 
+// TestArchiveBesideItsParent: a volume is made where the archive of another one would be inside it, at any moment of the archiving.
+func TestArchiveBesideItsParent(t *testing.T) {
+	everyMoment(t, func(t *testing.T, w *world) {
+		var a, b volume.Volume
+		w.must(w.clean(creates(&a, request("pvc-a", "ns/x", volume.Archive, false))))
+		w.write("ns/x/old", "a")
+		second := creates(&b, request("pvc-b", "archived-ns", volume.Delete, false))
+		var errB error
+		errA := w.disturbedBy(func() { errB = w.clean(second) }, deletes(a.ID))
+		w.must(w.again(errA, deletes(a.ID)))
+		if errB != nil {
+			w.wantsExists(errB)
+			w.holds(nil, "archived-ns/", "archived-ns/x/", "archived-ns/x/old=a")
+			return
+		}
+		w.holds([]volume.Volume{b}, "archived-ns/", "archived-ns-x/", "archived-ns-x/old=a")
+	})
+}
+
 // TestKeptMeanwhile: an archive that is due, or what it is in, is taken for a volume and kept when that is deleted, at any moment of the
 // archive's removal.
 func TestKeptMeanwhile(t *testing.T) {

@@ -65,7 +65,7 @@ func TestRoundTrips(t *testing.T) {
 			{"a directory below a new one", 6, create("c", "ns/c", volume.Retain)},
 			{"retain", 4, drop},
 			{"a directory below another", 4, create("d", "ns/d", volume.Archive)},
-			{"archive, and mark what is above it", 18, drop},
+			{"archive, and mark what is above it", 19, drop},
 			{"a directory below two new ones", 7, create("e", "two/new/e", volume.Delete)},
 			{"delete it, and what is above it", 12, drop},
 		} {

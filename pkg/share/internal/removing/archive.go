@@ -116,8 +116,8 @@ func (d *deletion) archiveAt(ctx context.Context, from string, target volume.Dir
 	return d.Unreserve(ctx, d.seen.Key, target)
 }
 
-// moveTo makes what is missing above the target, and takes it back where that is on another file system. Whoever removes another archive
-// may take what is above it, empty, away again.
+// moveTo makes what is missing above the target, and takes it back where that is on another file system, or another volume's by now. Whoever
+// removes another archive may take what is above it, empty, away again.
 func (d *deletion) moveTo(ctx context.Context, from string, target volume.Dir) (moved bool, err error) {
 	var made []volume.Dir
 	for range registry.Attempts {
@@ -126,6 +126,9 @@ func (d *deletion) moveTo(ctx context.Context, from string, target volume.Dir) (
 			return false, failed
 		}
 		made = append(made, fresh...)
+		if err = d.stillOutside(ctx, target); err != nil {
+			break
+		}
 		moved, err = d.move(ctx, from, string(target))
 		if !errors.Is(err, fs.ErrNotExist) || len(target.Parents()) == 0 {
 			break
@@ -134,7 +137,7 @@ func (d *deletion) moveTo(ctx context.Context, from string, target volume.Dir) (
 	switch {
 	case moved:
 		d.MarkParents(ctx, made)
-	case errors.Is(err, syscall.EXDEV):
+	case errors.Is(err, syscall.EXDEV), errors.Is(err, errInside):
 		if err := d.RemoveParents(ctx, d.seen.Key, made); err != nil {
 			return false, err
 		}
@@ -142,6 +145,19 @@ func (d *deletion) moveTo(ctx context.Context, from string, target volume.Dir) (
 		err = fmt.Errorf("%w: somebody else has just taken %q: %w", volume.ErrBusy, target, err)
 	}
 	return moved, err
+}
+
+// errInside says that a name of an archive has come to be inside a volume.
+var errInside = errors.New("it would be inside")
+
+// stillOutside looks once more for a volume above the target, which is reserved, now that what is above is there. Whoever makes a volume there
+// reserves it before making it, and finds it made, with our reservation below, if that was before us.
+func (d *deletion) stillOutside(ctx context.Context, target volume.Dir) error {
+	above, err := d.Above(ctx, d.seen.Key, target)
+	if err == nil && above != "" && above != d.seen.Above {
+		err = fmt.Errorf("%w: archiving directory %q to %q: %w volume %q, which has just been made", volume.ErrBusy, d.id.Dir, target, errInside, above)
+	}
+	return err
 }
 
 // finishArchive completes an archive that was interrupted: what is still aside, its record if the directory was moved, and the
