@@ -80,6 +80,23 @@ func TestArchiveBesideItsParent(t *testing.T) {
 	})
 }
 
+// TestFilledAfterHalfArchived: a process dies while it archives a volume that was filled, and the volume is made again.
+func TestFilledAfterHalfArchived(t *testing.T) {
+	w := &world{T: t, fs: memfs.New()}
+	v, _ := w.sourced()
+	var a volume.Volume
+	again := creates(&a, filling("pvc-1", "a", volume.Archive, volume.Source{Volume: &v.ID}))
+	w.must(w.clean(again))
+	w.write("a/mine", "kept")
+	w.dying("Rename", 1, deletes(a.ID))
+	w.must(w.clean(again))
+	w.emptied()
+	w.archives("archived-a pvc-1")
+	if !w.exists("archived-a/mine") || w.exists("a/mine") {
+		t.Errorf("the share holds %q", w.tree("."))
+	}
+}
+
 // TestKeptMeanwhile: an archive that is due, or what it is in, is taken for a volume and kept when that is deleted, at any moment of the
 // archive's removal.
 func TestKeptMeanwhile(t *testing.T) {

@@ -24,6 +24,6 @@ type Maker struct {
 type Remover interface {
 	// Retire moves the directory of a volume, which its maker gives up, to the trash.
 	Retire(ctx context.Context, r volume.Record) error
-	// DisposeHeld moves to the trash what deletions of an earlier volume of the same name have left aside.
+	// DisposeHeld moves to the trash, or archives, what deletions of a volume that is made again have left aside.
 	DisposeHeld(ctx context.Context, r volume.Record) error
 }

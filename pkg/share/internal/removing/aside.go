@@ -200,14 +200,22 @@ func (s *Remover) Retire(ctx context.Context, r volume.Record) error {
 	return s.deletionOf(r).trash(ctx)
 }
 
-// DisposeHeld moves to the trash what deletions of an earlier volume of the same name have left aside; if its directory is another volume's by
-// now, back to there: [volume.ErrBusy].
+// DisposeHeld moves to the trash, or archives, what deletions of a volume that is made again have left aside; if its directory is another
+// volume's by now, back to there: [volume.ErrBusy].
 func (s *Remover) DisposeHeld(ctx context.Context, r volume.Record) error {
-	return s.deletionOf(r).disposeHeld(ctx)
+	d := s.deletionOf(r)
+	if !d.policy.Archives() {
+		return d.disposeHeld(ctx)
+	}
+	held, err := d.heldOf(ctx, d.seen.Key)
+	if err != nil {
+		return err
+	}
+	return d.archiveHeld(ctx, held, aside{})
 }
 
 func (s *Remover) deletionOf(r volume.Record) *deletion {
-	return &deletion{Remover: s, id: r.ID(s.Location), seen: registry.State{Key: volume.Key(r.Name)}}
+	return &deletion{Remover: s, id: r.ID(s.Location), seen: registry.State{Key: volume.Key(r.Name), Record: r}, policy: r.Policy}
 }
 
 // settleHeld settles what earlier tries have left, of which some are directories, see aside.
