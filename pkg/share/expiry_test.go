@@ -138,3 +138,19 @@ func TestKeptWithArchive(t *testing.T) {
 	w.emptied()
 	w.holds(nil, "archived-ns/", "archived-ns/a/", "archived-ns/a/file=x")
 }
+
+// TestArchivedTwice: a process dies while it archives a volume, which is made and deleted again: both archives go when they are due.
+func TestArchivedTwice(t *testing.T) {
+	w := &world{T: t, fs: memfs.New()}
+	var v volume.Volume
+	again := creates(&v, archiving("pvc-1", "a", time.Hour))
+	w.must(w.clean(again))
+	w.write("a/old", "x")
+	w.dying("Rename", 1, deletes(v.ID))
+	w.must(w.clean(again))
+	w.must(w.clean(deletes(v.ID)))
+	w.archives("archived-a pvc-1 1h0m0s", "archived-a-pvc-1 pvc-1 1h0m0s")
+	w.must(w.clean(func(p *process) error { return visits(late(w, p, 2*time.Hour)) }))
+	w.emptied()
+	w.holds(nil)
+}

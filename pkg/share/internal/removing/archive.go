@@ -47,6 +47,9 @@ func (d *deletion) archiveHeld(ctx context.Context, held []string, moved aside) 
 	if err != nil {
 		return err
 	}
+	if len(held) > 1 || moved.name == "" {
+		d.seen.Info = nil // it does not describe what an earlier try has moved
+	}
 	for _, name := range held {
 		if err := d.archiveTo(ctx, registry.StagingDir+"/"+name, names); err != nil {
 			return err
