@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfs-csi/nfs-csi/pkg/share"
 	"github.com/nfs-csi/nfs-csi/pkg/share/memfs"
 	"github.com/nfs-csi/nfs-csi/pkg/share/sharetest"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -153,4 +154,36 @@ func TestArchivedTwice(t *testing.T) {
 	w.must(w.clean(func(p *process) error { return visits(late(w, p, 2*time.Hour)) }))
 	w.emptied()
 	w.holds(nil)
+}
+
+// TestBlockedArchiveGoesLater: an archive that is due goes once the volume in it is gone, on a share that is never closed.
+func TestBlockedArchiveGoesLater(t *testing.T) {
+	withServer(t, nil, func(t *testing.T, _ *server, m *share.Manager) {
+		use := func(minutes int) {
+			for range minutes {
+				time.Sleep(time.Minute)
+				if _, err := m.Space(t.Context(), place, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		v, err := m.Create(t.Context(), archiving("pvc-1", "a", time.Hour))
+		if err == nil {
+			err = m.Delete(t.Context(), v.ID, nil)
+		}
+		if err == nil {
+			v, err = m.Create(t.Context(), request("pvc-2", "archived-a/b", volume.Delete, false))
+		}
+		use(120)
+		if err == nil {
+			err = m.Delete(t.Context(), v.ID, nil)
+		}
+		if archives, listed := m.Archives(t.Context(), place); err != nil || listed != nil || len(archives) != 1 {
+			t.Fatalf("archives %v, %v, %v", archives, err, listed)
+		}
+		use(25 * 60)
+		if archives, err := m.Archives(t.Context(), place); err != nil || len(archives) != 0 {
+			t.Errorf("archives %v, %v", archives, err)
+		}
+	})
 }

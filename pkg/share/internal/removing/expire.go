@@ -11,7 +11,7 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
-// Sweep moves the archives that are due to the trash, and answers those that stay and when the next one is due; zero: none is known.
+// Sweep moves the archives that are due to the trash, and answers those that stay and when to look again; zero: none is known to expire.
 // When one of them could not be looked at, or held ([volume.ErrBusy]), it answers for the others beside the error. kept is nil and next
 // zero when they could not be listed.
 func (s *Remover) Sweep(ctx context.Context) (kept []Archive, next time.Time, err error) {
@@ -30,11 +30,22 @@ func (s *Remover) Sweep(ctx context.Context) (kept []Archive, next time.Time, er
 			continue
 		}
 		kept = append(kept, r)
-		if later := r.Expires.After(s.Now()); later && (next.IsZero() || r.Expires.Before(next)) {
-			next = r.Expires
+		if at := r.comesUp(s.Now()); !at.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
 		}
 	}
 	return kept, next, errors.Join(errs...)
+}
+
+// blockedPause is between two looks at an archive that is due and must stay: what is in its way may go.
+const blockedPause = 24 * time.Hour
+
+// comesUp is when an archive that stays is to be looked at next; zero: it never expires.
+func (r Archive) comesUp(now time.Time) time.Time {
+	if r.Expires.IsZero() || r.Expires.After(now) {
+		return r.Expires
+	}
+	return now.Add(blockedPause)
 }
 
 // review does with one of all archives what is due, and says whether it is none any more.
