@@ -117,11 +117,11 @@ func parseFields(s string) (ID, error) {
 }
 
 // Explicit is String with the policy said even where it is to delete, for volumes without a record: no install's default counts then.
-func (i ID) Explicit() string {
-	if i.Policy == Delete {
-		return i.String() + string(Delete)
+func (id ID) Explicit() string {
+	if id.Policy == Delete {
+		return id.String() + string(Delete)
 	}
-	return i.String()
+	return id.String()
 }
 
 // SaysPolicy says whether a handle tells what becomes of its directory. Those of csi-driver-nfs that say nothing mean delete, or what

@@ -158,7 +158,7 @@ func damaged(err error) error {
 // place is where a name in the tarball leads; "." is the tree itself.
 func (u *unpacking) place(name string) (string, error) {
 	if len(name) > maxName {
-		return "", fmt.Errorf("%w: the archive holds a name of %d bytes, which is more than the %d that are restored: %q...", volume.ErrInvalid, len(name), maxName, name[:64])
+		return "", fmt.Errorf("%w: the archive holds a name of %d bytes beginning with %q, and names of more than %d are not restored", volume.ErrInvalid, len(name), name[:64], maxName)
 	}
 	clean := strings.TrimRight(name, "/")
 	for strings.HasPrefix(clean, "./") {
