@@ -204,7 +204,7 @@ func (c *Client) once(ctx context.Context, cred *rpc.Credential, b *compound, re
 		if !errors.Is(err, errOver) || tries == maxTries {
 			return r, err // answered by the session it was first sent on: done exactly once
 		}
-		*resent = *resent || q.sent > 1
+		*resent = *resent || q.sent > 1 || q.lost
 	}
 }
 

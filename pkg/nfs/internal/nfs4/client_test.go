@@ -113,6 +113,41 @@ func TestUncachedReplyLost(t *testing.T) {
 	}
 }
 
+// TestDroppedWithItsSession: a request that a server drops together with its session is sent again in the next one, though the
+// connection is not silent; that it may have been done is known then.
+func TestDroppedWithItsSession(t *testing.T) {
+	f := startFake(t)
+	c := f.connect(time.Minute)
+	dropped := make(chan struct{})
+	f.set(func(ops []uint32) fault {
+		if !slices.Contains(ops, opCreate) {
+			return fault{}
+		}
+		f.fault = func([]uint32) fault { return fault{} }
+		close(dropped)
+		return fault{silent: true}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*lastAnswers)
+	defer cancel()
+	made := make(chan error, 1)
+	go func() { made <- c.Mkdir(ctx, nobody, []string{"dir"}, wanted()) }()
+	<-dropped
+	f.set(once(opGetattr, fault{sequence: status.BadSession}))
+	for {
+		select {
+		case err := <-made:
+			if !status.Is(err, status.Exist) || !status.MaybeOurs(err, "CREATE") {
+				t.Error(err)
+			}
+			return
+		default:
+		}
+		if _, err := c.Getattr(ctx, nobody, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestAbandoned: callers that leave while the server works keep their slots busy until the outcome is known, over a lost
 // connection too; what they asked for is done once.
 func TestAbandoned(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
@@ -122,6 +123,7 @@ type request struct {
 	*rpc.Request
 	ops  []uint32
 	sent int
+	lost bool // it may have been carried out on a session that ended before the answer came
 }
 
 // exchange sends one compound on a slot until its outcome is known. Over a lost connection it is sent again with the
@@ -146,6 +148,31 @@ func (c *Client) exchange(ctx context.Context, s *session, sl *slot, q *request)
 	}
 }
 
+// lastAnswers is how long requests that are under way when their session ends wait for their answer: servers answer them still, or
+// drop them with the session.
+const lastAnswers = 3 * time.Second
+
+// await waits for a reply as long as one may come; left tells that there was none: errOver, or the context's end.
+func (s *session) await(ctx context.Context, done <-chan rpc.Reply) (reply rpc.Reply, left error) {
+	select {
+	case reply = <-done:
+		return reply, nil
+	case <-ctx.Done():
+	case <-s.over:
+		last, cancel := context.WithTimeout(ctx, lastAnswers)
+		defer cancel()
+		select {
+		case reply = <-done:
+			return reply, nil
+		case <-last.Done():
+		}
+	}
+	if ctx.Err() == nil {
+		return reply, errOver
+	}
+	return reply, fmt.Errorf("waiting for the server's answer: %w", ctx.Err())
+}
+
 // send gets one reply, over as many connections as it takes.
 func (c *Client) send(ctx context.Context, s *session, sl *slot, q *request) ([]byte, error) {
 	for tries := 1; ; tries++ {
@@ -157,19 +184,19 @@ func (c *Client) send(ctx context.Context, s *session, sl *slot, q *request) ([]
 		done, err := conn.Start(q.Request)
 		if err == nil {
 			q.sent++
-			select {
-			case reply := <-done:
-				if !errors.Is(reply.Err, rpc.ErrLost) {
-					if reply.Err != nil { // a damaged reply may look like this too, of a request that was carried out
-						c.abandon(s, sl, q, nil)
-					}
-					return reply.Body, reply.Err
-				}
-				err = reply.Err
-			case <-ctx.Done():
+			reply, left := s.await(ctx, done)
+			switch {
+			case left != nil:
+				q.lost = true
 				c.abandon(s, sl, q, done)
-				return nil, fmt.Errorf("waiting for the server's answer: %w", ctx.Err())
+				return nil, left
+			case !errors.Is(reply.Err, rpc.ErrLost):
+				if reply.Err != nil { // a damaged reply may look like this too, of a request that was carried out
+					c.abandon(s, sl, q, nil)
+				}
+				return reply.Body, reply.Err
 			}
+			err = reply.Err
 		}
 		if tries == maxTries {
 			c.abandon(s, sl, q, nil)
