@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"time"
@@ -56,7 +57,7 @@ var exports = []export{
 
 // startServer exports the directories and starts the kernel's NFS server, for all versions, past its grace period.
 func startServer() (env []string, err error) {
-	if err := stateDirs(); err != nil {
+	if err := errors.Join(stateDirs(), addUser(rpcbindUser)); err != nil {
 		return nil, err
 	}
 	for _, program := range []string{"/usr/sbin/rpcbind", "/usr/sbin/rpc.statd --no-notify", "/usr/sbin/rpc.mountd --port 20048"} {
@@ -87,6 +88,22 @@ func startServer() (env []string, err error) {
 		return nil, fmt.Errorf("ending the grace period: %w", err)
 	}
 	return env, waitForServer("127.0.0.1:2049")
+}
+
+// rpcbindUser is whom Debian's rpcbind becomes. Installing the package makes that user, unpacking it does not.
+const rpcbindUser = "_rpc"
+
+// addUser makes a user without rights where the host has none of that name; the guest's own /etc/passwd takes it.
+func addUser(name string) error {
+	if _, err := user.Lookup(name); err == nil {
+		return nil
+	}
+	passwd, err := os.OpenFile("/etc/passwd", os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(passwd, "%s:x:65533:65534::/run/rpcbind:/usr/sbin/nologin\n", name)
+	return errors.Join(err, passwd.Close())
 }
 
 func stateDirs() error {
