@@ -17,28 +17,28 @@ import (
 // dataBench compares what the controller does to data on a share with the same work on a mount of the kernel's, both on the
 // kernel's server of the same guest (test/guest --nfsd). It makes an export of its own, in memory.
 type dataBench struct {
-	table *table
-	dir   string // of the export
-	mount string // of the kernel's client
-	fs    *nfs.FS
+	table  *table
+	server string
+	dir    string // of the export
+	mount  string // of the kernel's client
+	fs     *nfs.FS
 }
 
 const (
-	benchServer     = "127.0.0.1"
 	benchExportSize = "size=2600m"
 	manyDirs        = 1000 // of the rows that make directories
 	manyAtOnce      = 64
 )
 
 func dataCommand(ctx context.Context) (err error) {
-	b := &dataBench{table: &table{out: os.Stdout}, dir: "/exports/bench", mount: "/run/bench"}
+	b := &dataBench{table: &table{out: os.Stdout}, server: "127.0.0.1", dir: "/exports/bench", mount: "/run/bench"}
 	if err := errors.Join(os.MkdirAll(b.dir, 0o755), os.MkdirAll(b.mount, 0o755), syscall.Mount("tmpfs", b.dir, "tmpfs", 0, benchExportSize)); err != nil {
 		return err
 	}
 	if err := program(ctx, "exportfs", "-o", "rw,no_root_squash,insecure,no_subtree_check,fsid=999", "*:"+b.dir); err != nil {
 		return err
 	}
-	if b.fs, err = nfs.Open(ctx, nfs.Config{Server: benchServer, Export: b.dir, Versions: []nfs.Version{nfs.V42}}); err != nil {
+	if b.fs, err = nfs.Open(ctx, nfs.Config{Server: b.server, Export: b.dir, Versions: []nfs.Version{nfs.V42}}); err != nil {
 		return err
 	}
 	defer b.fs.Close()
@@ -60,7 +60,7 @@ func program(ctx context.Context, name string, args ...string) error {
 
 // mounted does something on a fresh mount of the kernel's, which knows nothing yet.
 func (b *dataBench) mounted(ctx context.Context, do func(dir string) error) error {
-	if err := program(ctx, "mount", "-t", "nfs", "-o", "vers=4.2", benchServer+":"+b.dir, b.mount); err != nil {
+	if err := program(ctx, "mount", "-t", "nfs", "-o", "vers=4.2", b.server+":"+b.dir, b.mount); err != nil {
 		return err
 	}
 	return errors.Join(do(b.mount), program(ctx, "umount", b.mount))
@@ -155,21 +155,60 @@ func (b *dataBench) removals(ctx context.Context) error {
 		if err := errors.Join(b.plant("ours", 200, 100, 0), b.plant("kernels", 200, 100, 0)); err != nil {
 			return err
 		}
-		if err := b.away(ctx, rtt, func() error {
-			ours, err := timed(func() error { return b.fs.RemoveAll(ctx, "ours", nil) })
-			if err != nil {
-				return err
-			}
-			return b.mounted(ctx, func(dir string) error {
-				kernels, err := timed(func() error { return program(ctx, "rm", "-rf", filepath.Join(dir, "kernels")) })
-				b.table.row(fmt.Sprintf("removing 20,000 files in 200 directories, %v away", rtt), compared(ours, kernels), "30 x when 1ms away, under 1 s")
-				return err
-			})
-		}); err != nil {
+		if err := b.away(ctx, rtt, func() error { return b.removal(ctx, fmt.Sprintf("%v away", rtt)) }); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// removal removes two trees of 20,000 files in 200 directories, "ours" and "kernels".
+func (b *dataBench) removal(ctx context.Context, where string) error {
+	ours, err := timed(func() error { return b.fs.RemoveAll(ctx, "ours", nil) })
+	if err != nil {
+		return err
+	}
+	return b.mounted(ctx, func(dir string) error {
+		kernels, err := timed(func() error { return program(ctx, "rm", "-rf", filepath.Join(dir, "kernels")) })
+		b.table.row("removing 20,000 files in 200 directories, "+where, compared(ours, kernels), "30 x when 1ms away, under 1 s")
+		return err
+	})
+}
+
+// apartCommand compares removals where client and server have machines of their own.
+func apartCommand(ctx context.Context, server, export string) (err error) {
+	b := &dataBench{table: &table{out: os.Stdout}, server: server, dir: export, mount: "/run/bench"}
+	if err := os.MkdirAll(b.mount, 0o755); err != nil {
+		return err
+	}
+	if b.fs, err = nfs.Open(ctx, nfs.Config{Server: server, Export: export, Versions: []nfs.Version{nfs.V42}}); err != nil {
+		return err
+	}
+	defer b.fs.Close()
+	each, _, err := together(100, 1, func(int) error { _, err := b.fs.Lstat(ctx, "."); return err })
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(b.plantFar(ctx, "ours", 200, 100), b.plantFar(ctx, "kernels", 200, 100)); err != nil {
+		return err
+	}
+	return b.removal(ctx, ms(p50(each))+" away")
+}
+
+// plantFar makes a tree of empty files through our client.
+func (b *dataBench) plantFar(ctx context.Context, name string, dirs, files int) error {
+	if err := b.fs.Mkdir(ctx, name, 0o755, -1, -1); err != nil {
+		return err
+	}
+	_, _, err := together(dirs, manyAtOnce, func(i int) error {
+		dir := fmt.Sprint(name, "/", i)
+		err := b.fs.Mkdir(ctx, dir, 0o755, -1, -1)
+		for f := 0; f < files && err == nil; f++ {
+			err = b.fs.CreateFile(ctx, fmt.Sprint(dir, "/", f), nil, 0o644)
+		}
+		return err
+	})
+	return err
 }
 
 // away does something while the server is so far away: a packet passes the loopback interface once each way.

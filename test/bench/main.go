@@ -3,6 +3,7 @@
 //	bench socket  -server HOST -share PATH [-metrics URL] -- nfs-csi controller ...   CreateVolume through the controller's socket
 //	bench cluster [-class NAME] [-image BENCH-IMAGE]                                  claims, pods, publishing, memory
 //	bench publish -socket PATH -pods DIR [-table]                                     what cluster runs in a pod on a node, and run in a guest
+//	bench apart SERVER EXPORT                                                         removals on another machine's server, as root on a node
 //	bench data                                                                        trees, beside a mount of the kernel's; in a guest (test/guest --nfsd)
 package main
 
@@ -29,7 +30,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: bench socket|cluster|publish|data [flags]")
+		return errors.New("usage: bench socket|cluster|publish|data|apart [flags]")
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	defer cancel()
@@ -42,8 +43,13 @@ func run(ctx context.Context, args []string) error {
 		return publishCommand(ctx, args[1:])
 	case "data":
 		return dataCommand(ctx)
+	case "apart":
+		if len(args) != 3 {
+			return errors.New("apart wants a server and an export")
+		}
+		return apartCommand(ctx, args[1], args[2])
 	}
-	return fmt.Errorf("there is no %q: socket, cluster, publish or data", args[0])
+	return fmt.Errorf("there is no %q: socket, cluster, publish, data or apart", args[0])
 }
 
 func socketCommand(ctx context.Context, args []string) error {
