@@ -14,8 +14,7 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/nfs"
 )
 
-// dataBench compares what the controller does to data on a share with the same work on a mount of the kernel's, both on the
-// kernel's server of the same guest (test/guest --nfsd). It makes an export of its own, in memory.
+// dataBench compares what the controller does to data on a share with the same work on a mount of the kernel's there.
 type dataBench struct {
 	table  *table
 	server string
@@ -30,15 +29,25 @@ const (
 	manyAtOnce      = 64
 )
 
-func dataCommand(ctx context.Context) (err error) {
+// open opens the export; the directory for the kernel's mount is there then, too.
+func (b *dataBench) open(ctx context.Context) (err error) {
+	if err := os.MkdirAll(b.mount, 0o755); err != nil {
+		return err
+	}
+	b.fs, err = nfs.Open(ctx, nfs.Config{Server: b.server, Export: b.dir, Versions: []nfs.Version{nfs.V42}})
+	return err
+}
+
+// dataCommand compares on the kernel's server of the same guest (test/guest --nfsd), with an export of its own, in memory.
+func dataCommand(ctx context.Context) error {
 	b := &dataBench{table: &table{out: os.Stdout}, server: "127.0.0.1", dir: "/exports/bench", mount: "/run/bench"}
-	if err := errors.Join(os.MkdirAll(b.dir, 0o755), os.MkdirAll(b.mount, 0o755), syscall.Mount("tmpfs", b.dir, "tmpfs", 0, benchExportSize)); err != nil {
+	if err := errors.Join(os.MkdirAll(b.dir, 0o755), syscall.Mount("tmpfs", b.dir, "tmpfs", 0, benchExportSize)); err != nil {
 		return err
 	}
 	if err := program(ctx, "exportfs", "-o", "rw,no_root_squash,insecure,no_subtree_check,fsid=999", "*:"+b.dir); err != nil {
 		return err
 	}
-	if b.fs, err = nfs.Open(ctx, nfs.Config{Server: b.server, Export: b.dir, Versions: []nfs.Version{nfs.V42}}); err != nil {
+	if err := b.open(ctx); err != nil {
 		return err
 	}
 	defer b.fs.Close()
@@ -176,12 +185,9 @@ func (b *dataBench) removal(ctx context.Context, where string) error {
 }
 
 // apartCommand compares removals where client and server have machines of their own.
-func apartCommand(ctx context.Context, server, export string) (err error) {
+func apartCommand(ctx context.Context, server, export string) error {
 	b := &dataBench{table: &table{out: os.Stdout}, server: server, dir: export, mount: "/run/bench"}
-	if err := os.MkdirAll(b.mount, 0o755); err != nil {
-		return err
-	}
-	if b.fs, err = nfs.Open(ctx, nfs.Config{Server: server, Export: export, Versions: []nfs.Version{nfs.V42}}); err != nil {
+	if err := b.open(ctx); err != nil {
 		return err
 	}
 	defer b.fs.Close()
