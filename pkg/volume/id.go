@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode"
 )
 
 // MaxID bounds a volume ID in bytes: ten kilobytes of text in a static PV must not cost more than one look.
@@ -209,6 +210,9 @@ func parseShare(s string) (string, error) {
 		if err := checkElement(e); err != nil {
 			return "", fmt.Errorf("%w: share %q: %s", ErrInvalid, s, err)
 		}
+	}
+	if trimmed != strings.TrimRightFunc(trimmed, unicode.IsSpace) { // "/e /": read again from a handle, it would be another share
+		return "", fmt.Errorf("%w: share %q ends in white space", ErrInvalid, s)
 	}
 	return "/" + trimmed, nil
 }

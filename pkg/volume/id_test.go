@@ -48,7 +48,7 @@ func TestParseIDRefuses(t *testing.T) {
 		"srv#e#a\x00b##", "srv#e#caf\xe9##", "srv#..#a##", "srv#e/../..#a##", "srv#e##../..#", "srv#e#a#../x#", `srv#e#a#..\x#`, "srv#e#a#b#shred", "srv#e#a#b#delete#more",
 		"srv#e#a\x1b[2Jb##", "srv#e#a\u009b2Jb##", "srv#e#a\u2028b##", "srv#e#a\u202eb##",
 		"fe80::1%a,b=c#e#a##", "fe80::1%a/b#e#a##", "fe80::1%a\nb#e#a##", strings.Repeat("s", 254) + "#e#a##",
-		"#e#a##", "srv name#e#a##", "srv;rm#e#a##", "srv:2049#e#a##", "-o#e#a##",
+		"#e#a##", "srv name#e#a##", "srv;rm#e#a##", "srv:2049#e#a##", "-o#e#a##", "srv#e /\t#a##", "srv# /\n#a##",
 		"srv#e#.nfs-csi##", "srv#e#.nfs-csi/trash##", "srv#e#.NFS-CSI/x##", "srv#e#" + strings.Repeat("x", 256) + "##", strings.Repeat("x#", 5000),
 	} {
 		if id, err := ParseID(text); !errors.Is(err, ErrInvalid) {
@@ -114,6 +114,12 @@ func FuzzParseID(f *testing.F) {
 			if again, err := ParseID(handle); err != nil || again != id {
 				t.Fatalf("ParseID(%q) = %+v, %v; want %+v", handle, again, err, id)
 			}
+		}
+		if again, err := ParseLocation(id.Server, id.Share); err != nil || again != id.Location {
+			t.Fatalf("the location of %q is %+v in a class, %v", s, again, err)
+		}
+		if again, err := ParseExport(id.Location.String()); err != nil || again != id.Location {
+			t.Fatalf("the export %q of %q is %+v, %v", id.Location, s, again, err)
 		}
 		if !SaysPolicy(id.Explicit()) {
 			t.Fatalf("%q says no policy", id.Explicit())
