@@ -144,6 +144,9 @@ func splitSlashes(s string) ([]string, error) {
 
 // checkUUID refuses what cannot be a volume name. It never becomes a path as it is, but older drivers make it one.
 func checkUUID(s string) error {
+	if len(s) > MaxDir { // no directory, which stands there in some handles, is longer
+		return fmt.Errorf("%w: uuid is %d bytes long, at most %d fit", ErrInvalid, len(s), MaxDir)
+	}
 	if s == "." || s == ".." || strings.ContainsAny(s, "\x00\n") || strings.Contains("/"+strings.ReplaceAll(s, `\`, "/")+"/", "/../") {
 		return fmt.Errorf("%w: uuid %q is not a volume name", ErrInvalid, s)
 	}

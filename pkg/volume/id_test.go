@@ -50,6 +50,7 @@ func TestParseIDRefuses(t *testing.T) {
 		"fe80::1%a,b=c#e#a##", "fe80::1%a/b#e#a##", "fe80::1%a\nb#e#a##", strings.Repeat("s", 254) + "#e#a##",
 		"#e#a##", "srv name#e#a##", "srv;rm#e#a##", "srv:2049#e#a##", "-o#e#a##", "srv#e /\t#a##", "srv# /\n#a##",
 		"srv#e#.nfs-csi##", "srv#e#.nfs-csi/trash##", "srv#e#.NFS-CSI/x##", "srv#e#" + strings.Repeat("x", 256) + "##", strings.Repeat("x#", 5000),
+		"srv#e#x#" + strings.Repeat("u", 769) + "#",
 	} {
 		if id, err := ParseID(text); !errors.Is(err, ErrInvalid) {
 			t.Errorf("ParseID(%.60q) = %+v, %v; want ErrInvalid", text, id, err)

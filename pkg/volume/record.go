@@ -92,6 +92,10 @@ func (r Record) check() error {
 	case r.Copy != "" && (checkElement(r.Copy) != nil || strings.Contains(r.Copy, "/")):
 		return fmt.Errorf("%w: record has the copy %q", ErrInvalid, r.Copy)
 	}
+	id := r.ID(Location{Server: "s", Share: "/"})
+	if again, err := ParseID(id.String()); err != nil || again != id {
+		return fmt.Errorf("%w: record has the name %q, with which there is no handle", ErrInvalid, r.Name)
+	}
 	return nil
 }
 

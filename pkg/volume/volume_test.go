@@ -44,6 +44,8 @@ func TestParseRecordRefuses(t *testing.T) {
 		`{"version":1,"name":"n","directory":"x","capacityBytes":1,"onDelete":"delete","archiveRetention":"-1h"}`,
 		`{"version":1,"name":"n","directory":"x","capacityBytes":1,"onDelete":"delete","copy":"../x"}`,
 		`{"version":1,"name":"n","directory":"x","capacityBytes":1,"onDelete":"delete","copy":".."}`,
+		`{"version":1,"name":"n#retain","directory":"x","capacityBytes":1,"onDelete":"delete"}`,
+		`{"version":1,"name":"../n","directory":"x","capacityBytes":1,"onDelete":"delete"}`,
 	} {
 		if r, err := ParseRecord([]byte(s)); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s is read as %+v, %v; want ErrInvalid", s, r, err)
@@ -167,6 +169,10 @@ func FuzzParseRecord(f *testing.F) {
 		r, err := ParseRecord(b)
 		if err != nil {
 			return
+		}
+		id := r.ID(Location{"srv", "/e"})
+		if back, err := ParseID(id.String()); err != nil || back != id {
+			t.Fatalf("record %s has the ID %q, which parses as %+v, %v", b, id, back, err)
 		}
 		again, err := r.Marshal()
 		if err != nil {
