@@ -251,7 +251,6 @@ func TestTLS(t *testing.T) {
 		"{}":                                   nil,
 		"tls: {secretName: nfs}":               {"--tls-ca=/tls/ca.crt"},
 		"tls: {secretName: nfs, mutual: true}": {"--tls-ca=/tls/ca.crt", "--tls-cert=/tls/tls.crt", "--tls-key=/tls/tls.key"},
-		"tls: {mutual: true}":                  nil,
 	} {
 		all := objects(t, values)
 		for _, pod := range []corev1.PodSpec{one[*appsv1.Deployment](t, all).Spec.Template.Spec, one[*appsv1.DaemonSet](t, all).Spec.Template.Spec} {

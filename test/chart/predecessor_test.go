@@ -144,13 +144,13 @@ func (r row) isTrue(t *testing.T, base string) {
 	}
 }
 
-// A whole file of old values, as `helm get values` prints it, is taken as it is.
+// A whole file of old values, as `helm get values -o yaml` prints it, is taken as it is.
 func TestWholeFileOfCSIDriverNFS(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "csi-driver-nfs.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := render(t, string(text))
+	files := render(t, string(text)+"nfs: {server: nfs.example.com, share: /exports/k8s}\n")
 	for name, want := range map[string][]string{
 		"storageclass.yaml":        {"name: nfs-csi\n", "name: second\n", `server: "nfs-server.default.svc.cluster.local"`, `is-default-class: "true"`, "- nfsvers=4.1", "provisioner: nfs.csi.k8s.io"},
 		"volumesnapshotclass.yaml": {"name: csi-nfs-snapclass", "driver: nfs.csi.k8s.io"},
@@ -163,6 +163,11 @@ func TestWholeFileOfCSIDriverNFS(t *testing.T) {
 			if !strings.Contains(files[name], w) {
 				t.Errorf("%s has no %q:\n%s", name, w, files[name])
 			}
+		}
+	}
+	for _, name := range []string{"controller.yaml", "helm-test.yaml"} { // the API server knows no such resource
+		if strings.Contains(files[name], "csiProvisioner") {
+			t.Errorf("%s has the resources of a container that is not there:\n%s", name, files[name])
 		}
 	}
 	if strings.Contains(files["storageclass.yaml"], "nil") {

@@ -74,6 +74,7 @@ func TestMistakesAreRefusedInWords(t *testing.T) {
 		{"storageClasses: [{name: a, parameters: {share: /b}}]", "storageClasses", `class "a" has a share but no server: set it in the class's parameters`},
 		{"controller: {hostNetwork: true}\nmetrics: {controllerPort: 9809}", "metrics.controllerPort", "must differ"},
 		{"metrics: {podMonitor: {enabled: true}}", "metrics.podMonitor.enabled", "needs metrics.enabled"},
+		{"tls: {mutual: true}", "tls.mutual", "needs tls.secretName"},
 	} {
 		_, err := tryRender(t, test.values)
 		if err == nil {

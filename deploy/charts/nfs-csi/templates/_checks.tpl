@@ -13,6 +13,9 @@
 {{- if and .Values.metrics.podMonitor.enabled (not .Values.metrics.enabled) -}}
 {{- fail "metrics.podMonitor.enabled needs metrics.enabled" -}}
 {{- end -}}
+{{- if and .Values.tls.mutual (not .Values.tls.secretName) -}}
+{{- fail "tls.mutual needs tls.secretName: the Secret, in the release's namespace, with ca.crt, tls.crt and tls.key" -}}
+{{- end -}}
 {{- $account := include "nfs-csi.serviceAccount.controller" . -}}
 {{- if and .Values.serviceAccount.create (eq $account (include "nfs-csi.serviceAccount.node" .)) -}}
 {{- fail (printf "serviceAccount.controller and serviceAccount.node are both %q: the node's has no permissions, so they must differ" $account) -}}
