@@ -2,7 +2,9 @@ package share_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -20,6 +22,7 @@ type deed struct {
 	prepare func(w *world)
 	do      func(p *process) error
 	volumes []string // that there are once it was tried again
+	owned   string   // a directory that is then as owned says
 	after   []string // what the share holds then, besides what sourced makes
 	gone    []string // and when it was never tried again and what has no owner was deleted
 }
@@ -40,6 +43,7 @@ func deeds() map[string]deed {
 	}
 	all := map[string]deed{
 		"create": {do: creates(&v, request("pvc-1", "a", volume.Delete, false)), volumes: []string{"pvc-1"}, after: []string{"a/"}},
+		"owned":  {do: creates(&v, owned("pvc-1", "a")), volumes: []string{"pvc-1"}, owned: "a", after: []string{"a/"}},
 		"nested": {do: creates(&v, request("pvc-1", "ns/team/a", volume.Delete, false)), volumes: []string{"pvc-1"}, after: []string{"ns/", "ns/team/", "ns/team/a/"}},
 		"adopt": {
 			prepare: func(w *world) { w.mkdir("old"); w.write("old/file", "x") },
@@ -131,8 +135,34 @@ func (k *killer) half(ctx context.Context, c sharetest.Call) {
 		if infos, err := k.w.fs.ReadDir(ctx, c.Names[0]); err == nil && len(infos) > 0 {
 			k.w.must(k.w.fs.RemoveAll(ctx, c.Names[0]+"/"+infos[0].Name(), nil))
 		}
+	case "Mkdir": // owner and special bits, which ours have none of, come in a second step
+		if !strings.HasPrefix(c.Names[0], volume.Reserved) {
+			if err := k.w.fs.Mkdir(ctx, c.Names[0], 0o755, 0, 0); !errors.Is(err, fs.ErrNotExist) {
+				k.w.must(err)
+			}
+		}
 	case "CreateFile":
 		k.w.must(k.w.fs.CreateFile(ctx, c.Names[0], []byte("{"), 0o600))
+	}
+}
+
+// owned asks for a volume whose directory takes a server two steps to make.
+func owned(name, dir string) volume.Request {
+	r := request(name, dir, volume.Delete, false)
+	r.Class.Mode, r.Class.UID, r.Class.GID = 0o770|fs.ModeSetgid, 7, 8
+	return r
+}
+
+func (w *world) isOwned(dir string) {
+	w.Helper()
+	if dir == "" {
+		return
+	}
+	info, err := w.fs.Lstat(w.Context(), dir)
+	w.must(err)
+	uid, gid := info.Sys().(interface{ Owner() (uid, gid uint32) }).Owner()
+	if info.Mode() != fs.ModeDir|fs.ModeSetgid|0o770 || uid != 7 || gid != 8 {
+		w.Errorf("%s is %v of %d:%d", dir, info.Mode(), uid, gid)
 	}
 }
 
@@ -176,6 +206,7 @@ func killedAt(t *testing.T, name string, n, how int, retried bool) (fired bool) 
 				w.must(w.until(d.do))
 			}
 			w.finds(d.volumes)
+			w.isOwned(d.owned)
 			w.settledAs(d.after)
 		}
 		w.collects()

@@ -221,9 +221,11 @@ func (c *creation) resume(ctx context.Context) error {
 		c.dropRecord, c.dropLink = true, true
 		return c.adopt(ctx)
 	case c.seen.Info.Mode().Perm() == registry.ParentMode:
-		return c.checkParent(ctx)
+		if err := c.checkParent(ctx); err != nil {
+			return err
+		}
 	}
-	return nil
+	return c.finishDir(ctx)
 }
 
 // checkParent is for a directory that looks as those do that are made above others. Another volume may have made it above its

@@ -116,6 +116,25 @@ func (c *creation) madeMeanwhile(ctx context.Context) error {
 	return c.checkBelow(ctx)
 }
 
+// finishDir gives mode and owner to a directory that an earlier call made and could not give them to: some servers take more than
+// one step. One in which there is something is in use, and has what its users gave it.
+func (c *creation) finishDir(ctx context.Context) error {
+	dir, class := string(c.record.Dir), c.request.Class
+	if madeAs(c.seen.Info, class) {
+		return nil
+	}
+	content, err := c.FS.ReadDir(ctx, dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return registry.ErrChanged
+	case err != nil:
+		return fmt.Errorf("listing directory %q: %w", dir, err)
+	case len(content) > 0:
+		return nil
+	}
+	return c.ChangeDir(ctx, dir, &class.Mode, class.UID, class.GID)
+}
+
 func (c *creation) appeared() error {
 	return fmt.Errorf("%w: somebody else made %q on the share while the volume was being made", volume.ErrExists, c.record.Dir)
 }
