@@ -21,7 +21,7 @@ import (
 //
 // When it returns nil names, sizes and attributes of everything have been compared with what was copied, with Config.CompareCopies
 // the content too, and all is on stable storage. After an error what was made stays for the caller to remove. What others remove
-// meanwhile is left out, and what they put in its place is copied; a file that grows is copied as far as it was. progress is called
+// meanwhile is left out, and what they put in place of a file is copied; a file that grows is copied as far as it was. progress is called
 // now and then, never at once from two goroutines, with the things and bytes copied so far; nil: nobody listens.
 //
 // The content of files is shared by CLONE where the server can (version 4.2), else copied there by COPY where they are large,
@@ -29,7 +29,7 @@ import (
 func (f *FS) CopyTree(ctx context.Context, from, to string, progress func(files, bytes int64)) error {
 	source, err := split(from)
 	target, errTo := splitNew(to)
-	return f.call(ctx, "copytree", errors.Join(err, errTo), func() error {
+	return f.behind(ctx, "copytree", errors.Join(err, errTo), func() error {
 		if len(target) >= len(source) && slices.Equal(target[:len(source)], source) {
 			return fmt.Errorf("the copy would be what is copied, or below it: %w", fs.ErrInvalid)
 		}

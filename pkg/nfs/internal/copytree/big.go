@@ -31,7 +31,7 @@ func (c *copier) big(ctx context.Context, d *dir, t *thing) error {
 func (c *copier) fill(ctx context.Context, d *dir, t *thing) error {
 	err := c.content(ctx, t)
 	if err == nil {
-		c.progress.add(0, int64(t.Attr.Size))
+		c.tell(t, int64(t.Attr.Size)-t.told) // what was not moved: clones and holes
 		return nil
 	}
 	if !errors.Is(err, errGone) {
@@ -40,9 +40,16 @@ func (c *copier) fill(ctx context.Context, d *dir, t *thing) error {
 	return c.discard(ctx, d, t)
 }
 
+// tell counts bytes of a file.
+func (c *copier) tell(t *thing, bytes int64) {
+	t.told += bytes
+	c.progress.add(0, bytes)
+}
+
 // discard removes the copy of what is gone.
 func (c *copier) discard(ctx context.Context, d *dir, t *thing) error {
 	t.left = true
+	c.tell(t, -t.told)
 	cred := []rpc.Credential{c.as(&t.Attr)}
 	return c.try(ctx, cred, func(cred *rpc.Credential) error {
 		_, err := c.RemoveNames(ctx, cred, d.to, []file.Entry{{Name: t.Name}})
@@ -60,7 +67,7 @@ func (c *copier) rewrite(ctx context.Context, d *dir, t *thing) error {
 	if err != nil {
 		return fmt.Errorf("writing the copy of %q again: %w", d.child(t.Name), err)
 	}
-	c.progress.add(0, -int64(t.Attr.Size))
+	c.tell(t, -t.told)
 	t.Lost, t.Written = false, false
 	return c.fill(ctx, d, t)
 }
@@ -204,12 +211,13 @@ func (s *stream) let(ctx context.Context, offset, n uint64) error {
 			return errGone
 		case err != nil:
 			return err
-		case copied == 0:
-			s.ends(offset)
-			return nil
+		}
+		if copied == 0 { // only READ says for sure where a file ends
+			break
 		}
 		s.wrote(&part)
 		s.copied.Add(int64(copied))
+		s.moved(copied)
 		offset, n = offset+copied, n-copied
 	}
 	for n > 0 {
@@ -252,6 +260,7 @@ func (s *stream) move(ctx context.Context, offset, n uint64) error {
 			s.wrote(&part)
 			s.carried.Add(int64(len(data)))
 		}
+		s.moved(uint64(len(data)))
 		offset, n = offset+uint64(len(data)), n-uint64(len(data))
 		if eof && n > 0 {
 			s.ends(offset)
@@ -269,6 +278,13 @@ func (s *stream) wrote(part *file.Copy) {
 		s.Wrote(part.Verifier)
 	}
 	s.Lost = s.Lost || part.Lost
+}
+
+// moved tells of a part, which of a large file is all that is heard for long.
+func (s *stream) moved(n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tell(s.thing, int64(n))
 }
 
 // ends notes where the file ends now.

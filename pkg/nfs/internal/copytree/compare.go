@@ -47,6 +47,7 @@ func (c *copier) compareFile(ctx context.Context, d *dir, t *thing) error {
 			return fmt.Errorf("comparing the copy of %q with it: %w", d.child(t.Name), err)
 		}
 		offset += uint64(n)
+		c.progress.add(0, 0) // that it goes on
 	}
 	return nil
 }

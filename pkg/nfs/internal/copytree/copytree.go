@@ -184,6 +184,7 @@ type dir struct {
 	own      rpc.Credential // who made the copy and may change it
 
 	mu      sync.Mutex
+	looks   int      // how often it was looked for again
 	open    bool     // others may make things in the copy, too
 	made    sums     // of what is in the copy
 	doubles []string // names that were listed once more
@@ -243,12 +244,20 @@ func (c *copier) dir(ctx context.Context, d *dir) error {
 			from, behind, course = file.Cookie{}, "", file.Course{}
 			continue
 		}
-		if gone(err) && d.parent != nil {
+		if gone(err) {
+			there, err := c.again(ctx, d, fmt.Errorf("listing %q: %w", d.path(), err))
+			if err != nil {
+				return err
+			}
+			if there {
+				continue
+			}
 			break
 		}
 		if err != nil {
 			return fmt.Errorf("listing %q: %w", d.path(), err)
 		}
+		d.looks = 0
 		entries, next, last := page.Entries, page.Cookie, page.EOF
 		page = file.Page{} // lets go of what is not kept on the way down
 		if behind, err = c.page(ctx, d, entries, behind); err != nil {
@@ -271,7 +280,7 @@ func (c *copier) dir(ctx context.Context, d *dir) error {
 	return c.attributes(ctx, d)
 }
 
-// gone tells that somebody removed what was to be read.
+// gone tells that somebody removed what was to be read, or that the server says so.
 func gone(err error) bool { return status.Dead(err) || status.Is(err, status.NoEnt) }
 
 func (c *copier) list(ctx context.Context, d *dir, from file.Cookie) (page file.Page, err error) {
@@ -365,15 +374,12 @@ func (c *copier) hold(n int) int {
 func (c *copier) resolve(ctx context.Context, d *dir, entries []file.Entry) (dirs, rest []file.Entry, err error) {
 	for _, e := range entries {
 		if e.Handle == "" || e.NoAttr {
-			err := c.try(ctx, c.readers(&d.attr), func(cred *rpc.Credential) (err error) {
-				e.Handle, e.Attr, err = c.LookupIn(ctx, cred, d.from, e.Name)
-				return err
-			})
-			if gone(err) {
-				continue
-			}
+			there, err := c.lookUp(ctx, d, &e)
 			if err != nil {
-				return nil, nil, fmt.Errorf("looking up %q: %w", d.child(e.Name), err)
+				return nil, nil, err
+			}
+			if !there {
+				continue
 			}
 		}
 		switch {
@@ -386,6 +392,26 @@ func (c *copier) resolve(ctx context.Context, d *dir, entries []file.Entry) (dir
 		}
 	}
 	return dirs, rest, nil
+}
+
+// lookUp describes an entry, if that is still there.
+func (c *copier) lookUp(ctx context.Context, d *dir, e *file.Entry) (there bool, err error) {
+	for {
+		err := c.try(ctx, c.readers(&d.attr), func(cred *rpc.Credential) (err error) {
+			e.Handle, e.Attr, err = c.LookupIn(ctx, cred, d.from, e.Name)
+			return err
+		})
+		if err == nil || status.Is(err, status.NoEnt) {
+			return err == nil, nil
+		}
+		err = fmt.Errorf("looking up %q: %w", d.child(e.Name), err)
+		if !status.Dead(err) {
+			return false, err
+		}
+		if there, err := c.again(ctx, d, err); !there {
+			return false, err
+		}
+	}
 }
 
 // subdir copies a directory of a directory.

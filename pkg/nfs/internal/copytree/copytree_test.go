@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
@@ -303,7 +304,9 @@ func TestReplaced(t *testing.T) {
 }
 
 // TestTopVanishes: when the whole source is gone there is no copy to be had.
-func TestTopVanishes(t *testing.T) {
+func TestTopVanishes(t *testing.T) { synctest.Test(t, testTopVanishes) } // it waits
+
+func testTopVanishes(t *testing.T) {
 	s := newServer()
 	forest(s)
 	s.before = func(op string, h file.Handle) error {
@@ -314,6 +317,130 @@ func TestTopVanishes(t *testing.T) {
 	}
 	if err := s.run(t.Context(), 0, nil); !errors.Is(err, syscall.ESTALE) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestLostTrack: a directory that the server says is gone, and whose name is there, is copied whole or not at all.
+func TestLostTrack(t *testing.T) { synctest.Test(t, testLostTrack) } // it waits
+
+func testLostTrack(t *testing.T) {
+	for _, code := range []status.Code{status.Stale, status.FHExpired, status.BadHandle, status.NoEnt} {
+		for _, op := range []string{"READDIR", "LOOKUP", "LISTXATTRS"} {
+			for _, times := range []int{1, 3, 1 << 30} {
+				s := newServer()
+				s.noAttr = op == "LOOKUP"
+				s.plant(0o755, 0, "from/", "from/dir/", "from/dir/sub/", "from/dir/sub/inside:3")
+				victim, failed := s.at("from/dir/sub").handle, 0
+				s.before = func(did string, h file.Handle) error {
+					if did == op && h == victim && failed < times && (op != "LOOKUP" || code != status.NoEnt) {
+						failed++
+						return failure(op, code)
+					}
+					return nil
+				}
+				err := s.run(t.Context(), 0, nil)
+				if endless := failed == times || times == 1<<30 && failed > 0; err != nil && !(endless && times > mostLooks && errors.Is(err, syscall.ESTALE)) {
+					t.Errorf("%v at %s, %d times: %v", code, op, times, err)
+				}
+				if err == nil {
+					compare(t, fmt.Sprint(code, " at ", op), s.tree("to"), s.tree("from"))
+				}
+			}
+		}
+	}
+}
+
+// TestHandlesAreForgotten: a server may forget the handles of a directory and of those above it, and give them new ones.
+func TestHandlesAreForgotten(t *testing.T) {
+	s := newServer()
+	s.plant(0o755, 0, "from/", "from/dir/", "from/dir/sub/", "from/dir/sub/inside:3")
+	forgotten := false
+	s.before = func(op string, h file.Handle) error {
+		if sub := s.at("from/dir/sub"); op == "READDIR" && !forgotten && h == sub.handle {
+			forgotten = true
+			for _, path := range []string{"from/dir/sub", "from/dir"} {
+				n, above := s.at(path), s.at(path[:strings.LastIndexByte(path, '/')])
+				delete(s.nodes, n.handle)
+				n.handle += "'"
+				s.nodes[n.handle], above.children[path[strings.LastIndexByte(path, '/')+1:]] = n, n.handle
+			}
+		}
+		return nil
+	}
+	if err := s.run(t.Context(), 0, nil); err != nil || !forgotten {
+		t.Fatal(err)
+	}
+	compare(t, "the copy", s.tree("to"), s.tree("from"))
+}
+
+// TestTwinChanges: a file whose names are listed at different times, and that changes in between, is copied as it was met first. A
+// file that has got its inode number is another one.
+func TestTwinChanges(t *testing.T) {
+	for what, change := range map[string]func(s *server, twin *node){
+		"size": func(s *server, twin *node) { s.write(twin, 7, []byte("more")) },
+		"time": func(_ *server, twin *node) { twin.attr.Mtime = twin.attr.Mtime.Add(time.Second) },
+		"mode": func(_ *server, twin *node) { twin.attr.Mode = 0o600 },
+		"another": func(s *server, twin *node) {
+			s.remove("from/twin")
+			s.plant(0o755, 0, "from/dir/twin:9")
+			n := s.at("from/dir/twin")
+			n.attr.FileID, n.attr.Nlink = twin.attr.FileID, 2
+		},
+	} {
+		s := newServer()
+		s.plant(0o755, 0, "from/", "from/twin:7", "from/dir/")
+		twin, dir := s.at("from/twin"), s.at("from/dir")
+		dir.children["twin"], twin.attr.Nlink = twin.handle, 2
+		changed := false
+		s.before = func(op string, h file.Handle) error {
+			if op == "READDIR" && h == dir.handle && !changed {
+				changed = true
+				change(s, twin)
+			}
+			return nil
+		}
+		if err := s.run(t.Context(), 0, nil); err != nil || !changed {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		first, second := s.at("to/twin"), s.at("to/dir/twin")
+		if linked := first == second; linked != (what != "another") {
+			t.Errorf("%s: the names are linked: %v", what, linked)
+		}
+		if want := map[bool]int{true: 9, false: 7}[what == "another"]; len(second.data) != want {
+			t.Errorf("%s: the second name has %d bytes", what, len(second.data))
+		}
+	}
+}
+
+// TestCopyEndsEarly: a server that says of its COPY that the file ends is not believed.
+func TestCopyEndsEarly(t *testing.T) {
+	s := newServer()
+	s.copy, s.zero, s.limits.Clone = true, true, false
+	s.plant(0o755, 0, "from/", "from/big:50000")
+	if err := s.run(t.Context(), 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	if s.ways.Copied == 0 || s.ways.Carried == 0 {
+		t.Errorf("the ways were %+v", s.ways)
+	}
+	compare(t, "the copy", s.tree("to"), s.tree("from"))
+}
+
+// TestOneFileMakesProgress: of a large file is told before all of it is copied, and never of more than there is.
+func TestOneFileMakesProgress(t *testing.T) {
+	const size = 400_000
+	for _, way := range []string{"READ", "COPY"} {
+		s := newServer()
+		s.copy, s.limits.Clone = way == "COPY", false
+		s.plant(0o755, 0, "from/", "from/big:"+fmt.Sprint(size))
+		var told []int64
+		if err := s.run(t.Context(), 0, func(_, bytes int64) { told = append(told, bytes) }); err != nil {
+			t.Fatal(err)
+		}
+		if first, last := told[0], told[len(told)-1]; first <= 0 || first >= size || last != size {
+			t.Errorf("%s: progress was %d first and %d last", way, first, last)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ type server struct {
 	squash      bool // root is nobody
 	noAttr      bool // listings do not describe entries
 	clone, copy bool
+	zero        bool // COPY says that each file ends where it is asked for more
 	seek        bool
 	noXattrs    bool
 	// before is asked before each call; what it returns is the call's error. It may change the tree.
@@ -443,6 +444,9 @@ func (s *server) CopyRange(ctx context.Context, _ *rpc.Credential, f *file.Copy,
 		}
 		data := from.data[min(int(offset), len(from.data)):]
 		data = data[:min(len(data), int(n), 5000)]
+		if s.zero && offset > 0 {
+			data = nil
+		}
 		if copied = uint64(len(data)); copied > 0 {
 			s.write(to, offset, data)
 			f.Wrote(s.verifier)

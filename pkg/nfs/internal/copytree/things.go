@@ -21,6 +21,7 @@ type thing struct {
 	left   bool  // it is not in the copy: somebody removed it, or the copy has its name already
 	double bool  // it is left because the copy has its name
 	again  bool  // its copy's handle was looked up again
+	told   int64 // bytes of it that progress knows of
 }
 
 // errAgain has the same be tried once more.
@@ -183,11 +184,11 @@ func (c *copier) small(ctx context.Context, d *dir, things []*thing) error {
 		case t.left:
 		case t.Clone:
 			c.cloned.Add(int64(t.Attr.Size))
-			c.progress.add(0, int64(t.Attr.Size))
+			c.tell(t, int64(t.Attr.Size))
 		default:
 			t.Attr.Size = uint64(len(t.Data)) // it may have become shorter
 			c.carried.Add(int64(len(t.Data)))
-			c.progress.add(0, int64(len(t.Data)))
+			c.tell(t, int64(len(t.Data)))
 		}
 		t.Data = nil
 	}

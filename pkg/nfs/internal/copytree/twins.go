@@ -21,14 +21,14 @@ type twins struct {
 // done so, and so those who meet the other names can wait for him.
 type twin struct {
 	left uint32        // names still to be met
-	done chan struct{} // closed when to is set
-	to   file.Handle   // "" when there is no copy
+	done chan struct{} // closed when of is set
+	of   file.Copy     // with To: "" when there is no copy
 	once sync.Once
 }
 
-func (t *twin) resolve(to file.Handle) {
+func (t *twin) resolve(of file.Copy) {
 	t.once.Do(func() {
-		t.to = to
+		t.of = of
 		close(t.done)
 	})
 }
@@ -94,29 +94,35 @@ func resolve(ours []*thing) {
 		switch {
 		case t.twin == nil:
 		case t.left:
-			t.twin.resolve("")
+			t.twin.resolve(file.Copy{})
 		default:
-			t.twin.resolve(t.To)
+			t.twin.resolve(t.Copy)
 		}
 	}
 }
 
 // links makes links, and returns the names of what turned out not to be there: they are to be copied after all.
 func (c *copier) links(ctx context.Context, d *dir, links []link) (again []file.Entry, err error) {
+	var names []link
 	for _, l := range links {
 		select {
 		case <-l.twin.done:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-		if l.twin.to == "" {
+		same, err := c.same(ctx, &l)
+		if err != nil {
+			return nil, fmt.Errorf("looking at %q: %w", d.child(l.entry.Name), err)
+		}
+		if !same {
 			c.twins.forget(l.entry.Attr.FileID, l.twin)
 			again = append(again, l.entry)
+			continue
 		}
+		names = append(names, l)
 	}
-	links = slices.DeleteFunc(links, func(l link) bool { return l.twin.to == "" })
 	g := &group{copier: c}
-	for some := range slices.Chunk(links, nodes) {
+	for some := range slices.Chunk(names, nodes) {
 		g.start(ctx, c.starts, func() error {
 			for _, l := range some {
 				if err := c.link(ctx, d, &l); err != nil {
@@ -129,17 +135,34 @@ func (c *copier) links(ctx context.Context, d *dir, links []link) (again []file.
 	return again, g.wait()
 }
 
+// same tells whether a name is one of the file that was copied. Its attributes may have changed since, which the copy does not have;
+// but where the copied file is gone, the name is of another one that has got its inode number.
+func (c *copier) same(ctx context.Context, l *link) (bool, error) {
+	of := &l.twin.of
+	if of.To == "" || c.sum("", &of.Attr) == c.sum("", &l.entry.Attr) {
+		return of.To != "", nil
+	}
+	err := c.try(ctx, c.readers(&of.Attr), func(cred *rpc.Credential) error {
+		_, err := c.SetattrOf(ctx, cred, of.From, file.Set{UID: -1, GID: -1})
+		return err
+	})
+	if gone(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 func (c *copier) link(ctx context.Context, d *dir, l *link) error {
-	e := &l.entry
-	cred := c.as(&e.Attr)
+	e, of := &l.entry, &l.twin.of
+	cred := c.as(&of.Attr)
 	if err := c.admit(ctx, d, &cred); err != nil {
 		return err
 	}
 	err := c.try(ctx, []rpc.Credential{cred}, func(cred *rpc.Credential) error {
-		err := c.LinkIn(ctx, cred, l.twin.to, d.to, e.Name)
+		err := c.LinkIn(ctx, cred, of.To, d.to, e.Name)
 		if status.Is(err, status.Exist) && status.MaybeOurs(err, "LINK") {
 			h, _, look := c.LookupIn(ctx, cred, d.to, e.Name)
-			if look == nil && h == l.twin.to {
+			if look == nil && h == of.To {
 				return nil
 			}
 		}
@@ -153,7 +176,7 @@ func (c *copier) link(ctx context.Context, d *dir, l *link) error {
 	if err != nil {
 		return fmt.Errorf("linking the copy of %q: %w", d.child(e.Name), err)
 	}
-	d.add(c.sum(e.Name, &e.Attr))
+	d.add(c.sum(e.Name, &of.Attr))
 	c.progress.add(1, 0)
 	return nil
 }

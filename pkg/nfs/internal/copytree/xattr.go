@@ -73,11 +73,19 @@ func (c *copier) xattrsOf(ctx context.Context, d *dir) error {
 	if c.noXattrs.Load() {
 		return nil
 	}
-	_, err := c.copyXattrs(ctx, []rpc.Credential{d.own}, []file.Pair{{From: d.from, To: d.to}})
-	if err != nil && !gone(err) {
-		return fmt.Errorf("giving the copy of %q its extended attributes: %w", d.path(), err)
+	for {
+		_, err := c.copyXattrs(ctx, []rpc.Credential{d.own}, []file.Pair{{From: d.from, To: d.to}})
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("giving the copy of %q its extended attributes: %w", d.path(), err)
+		if !gone(err) {
+			return err
+		}
+		if there, err := c.again(ctx, d, err); !there {
+			return err
+		}
 	}
-	return nil
 }
 
 // copyXattrs copies as many as it can; all of none where the server has no extended attributes.
