@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -43,6 +45,18 @@ func TestSourceReadsAsTheKernelsTableHasIt(t *testing.T) {
 		if s.String() != want {
 			t.Errorf("%s, want %s", s, want)
 		}
+	}
+}
+
+// mount(2) would leave out what follows the first page.
+func TestClassicCallCutsNoOptions(t *testing.T) {
+	var a attempt
+	for range os.Getpagesize()/maxOption + 1 {
+		a.Parameters = append(a.Parameters, parameter{Key: "context", Value: strings.Repeat("v", maxOption)})
+	}
+	f := attachClassic(request{Source: "nas:/vol", Target: filepath.Join(t.TempDir(), "nowhere")}, a)
+	if f == nil || f.Errno != unix.EINVAL || len(f.Log) != 1 || !strings.Contains(f.Log[0], "bytes together") {
+		t.Errorf("it says %v", f)
 	}
 }
 

@@ -209,6 +209,44 @@ func TestMountByTheClassicCall(t *testing.T) {
 	}
 }
 
+// A source of more than 255 bytes is longer than a file system context takes.
+func TestMountOfALongPath(t *testing.T) {
+	directory := given(t, "NFS_TEST_EXPORT")
+	for range 4 {
+		directory = filepath.Join(directory, strings.Repeat("d", 80))
+	}
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(directory, "file"), []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{"", "vers=4.1", "vers=3"} {
+		for options, want := range map[string]string{"": "rw,relatime", "ro,nosuid,noatime": "ro,nosuid,noatime"} {
+			s, target := openExport(t, version, options), newTarget(t)
+			s.Path, s.Root = directory, &volume.Root{Mode: 0o750, UID: 1000, GID: 2000}
+			m := newMounter(t, Config{})
+			mustMount(t, m, s, target)
+			mustMount(t, m, s, target) // found again in the table
+			mounts, err := mountsAt(target)
+			if err != nil || len(mounts) != 1 || mounts[0].Options != want || !strings.HasPrefix(mounts[0].VFSOptions, "rw,") {
+				t.Errorf("%s,%s: %d mounts, %+v, %v", version, options, len(mounts), mounts, err)
+			}
+			if got, err := os.ReadFile(filepath.Join(target, "file")); err != nil || string(got) != "text" {
+				t.Errorf("%s,%s: %q, %v", version, options, got, err)
+			}
+			if err := m.Unmount(t.Context(), target); err != nil {
+				t.Error(err)
+			}
+		}
+		s := openExport(t, version)
+		s.Path = filepath.Join(directory, "nowhere")
+		target := newTarget(t)
+		wantError(t, newMounter(t, Config{}).Mount(t.Context(), s, target), volume.ErrNotFound, s.Path)
+		mustBeUnmounted(t, target)
+	}
+}
+
 func TestMountSetsFlagsOfTheMount(t *testing.T) {
 	target := newTarget(t)
 	mustMount(t, newMounter(t, Config{}), openExport(t, "noatime,nodiratime", "nosuid,nodev,noexec", "_netdev,defaults,x-note=1,hard,timeo=70"), target)

@@ -3,6 +3,7 @@ package mount
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,9 +15,12 @@ import (
 const fsType = "nfs"
 
 // attach mounts by the file system context calls (Linux 5.2), which say in words what went wrong, and by mount(2) where
-// a kernel or a seccomp filter does not have them. The mount is placed when its directory is as it should be: whoever dies in
-// between leaves nothing that the next try would take for finished.
+// a kernel or a seccomp filter does not have them, or the source is longer than they take. The mount is placed when its directory
+// is as it should be: whoever dies in between leaves nothing that the next try would take for finished.
 func attach(r request, a attempt) *failure {
+	if len(r.Source) > maxOption {
+		return attachClassic(r, a)
+	}
 	context, err := unix.Fsopen(fsType, unix.FSOPEN_CLOEXEC)
 	switch {
 	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM), errors.Is(err, unix.EOPNOTSUPP):
@@ -86,7 +90,8 @@ var superblockFlags = map[string]uintptr{
 }
 
 // attachClassic mounts by mount(2). Read-only is a second step, as for one mount only: as a flag of the first it would make
-// the superblock read-only, which other mounts of the same export may share.
+// the superblock read-only, which other mounts of the same export may share. The mount is seen before these steps are done: whoever
+// dies in between leaves a directory with the owner and mode that it had.
 func attachClassic(r request, a attempt) *failure {
 	flags := mountFlags(r.Attributes)
 	var data []string
@@ -96,12 +101,16 @@ func attachClassic(r request, a attempt) *failure {
 		case isFlag && p.Flag:
 			flags |= bits
 		case strings.Contains(p.Value, ","):
-			return failed(doingOption, unix.EINVAL, []string{"this kernel takes no comma in an option"})
+			return failed(doingOption, unix.EINVAL, []string{"mount(2) takes no comma in an option"})
 		default:
 			data = append(data, p.String())
 		}
 	}
-	if err := unix.Mount(r.Source, r.Target, fsType, flags&^unix.MS_RDONLY, strings.Join(data, ",")); err != nil {
+	joined := strings.Join(data, ",")
+	if page := os.Getpagesize(); len(joined) >= page { // the kernel would cut them off there, and say nothing
+		return failed(doingConnect, unix.EINVAL, []string{fmt.Sprintf("mount(2) takes options of less than %d bytes together", page)})
+	}
+	if err := unix.Mount(r.Source, r.Target, fsType, flags&^unix.MS_RDONLY, joined); err != nil {
 		return failed(doingConnect, err, nil)
 	}
 	f := r.settle(r.Target)
