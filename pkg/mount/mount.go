@@ -167,8 +167,11 @@ func (m *Mounter) present(ctx context.Context, s Source, o options, target strin
 	}
 	top := mounts[len(mounts)-1]
 	readOnly := o.attributes&attributeOptions["ro"].set != 0
+	same, err := m.isMountOf(ctx, s, o, target, top)
 	switch {
-	case !isNFS(top) || top.Source != s.String() && !m.ledThere(target, s, top):
+	case err != nil:
+		return false, err
+	case !same:
 		return false, fmt.Errorf("%w: %s is mounted at %s, not %s: unmount it first", volume.ErrExists, top.Source, target, s)
 	case isReadOnly(top) != readOnly:
 		return false, fmt.Errorf("%w: %s is mounted at %s, but not with the same access (%s)", volume.ErrExists, s, target, top.Options)
@@ -213,7 +216,7 @@ func (m *Mounter) mayReplace(ctx context.Context, s Source, o options, broken er
 	return err
 }
 
-// replaceTimeout bounds the preflight for a mount that is silent: together with [aliveTimeout] it is well below the 15 seconds in
+// replaceTimeout bounds the preflight for a mount that is silent: with [nameTimeout] and [aliveTimeout] it is below the 15 seconds in
 // which a publish from a dead server fails. A server that is slow and gets no answer out in it is asked again at the next try.
 const replaceTimeout = 8 * time.Second
 
@@ -243,7 +246,7 @@ func (m *Mounter) attach(ctx context.Context, s Source, o options, target string
 	}
 	err = m.accompanied(ctx, s, o, mounting(s, o, target, attempts))
 	if err == nil {
-		err = m.arrived(s, target)
+		err = m.arrived(s, target, attempts)
 	}
 	if err == nil {
 		return nil
@@ -267,33 +270,6 @@ func mounting(s Source, o options, target string, attempts []attempt) request {
 		r.Root = nil
 	}
 	return r
-}
-
-// ledTo is a source and the one that the kernel's table shows in its place: symbolic links on the server are followed by NFSv4
-// mounts, and the table shows where they got to.
-type ledTo struct{ asked, shown string }
-
-// ledThere: what is mounted at target came of mounting s there. A Mounter knows that of its own mounts only.
-func (m *Mounter) ledThere(target string, s Source, top *mountinfo.Info) bool {
-	led, ok := m.led.Load(target)
-	return ok && led == ledTo{s.String(), top.Source}
-}
-
-// arrived looks whether the server led the mount at target elsewhere, which a literal source does not allow.
-func (m *Mounter) arrived(s Source, target string) error {
-	mounts, err := mountsAt(target)
-	if err != nil || len(mounts) == 0 {
-		return errors.Join(err, fmt.Errorf("%w: %s was unmounted at once", volume.ErrBusy, target))
-	}
-	switch got := mounts[len(mounts)-1].Source; {
-	case got == s.String():
-		m.led.Delete(target)
-	case s.Literal:
-		return fmt.Errorf("%w: a symbolic link on the server leads from %s to %s: name the directory itself", volume.ErrInvalid, s, got)
-	default:
-		m.led.Store(target, ledTo{s.String(), got})
-	}
-	return nil
 }
 
 // accompanied has a helper do r, and looks after the server while that takes long: the kernel would wait for minutes for one

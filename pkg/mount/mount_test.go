@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -45,6 +46,42 @@ func TestSourceReadsAsTheKernelsTableHasIt(t *testing.T) {
 		if s.String() != want {
 			t.Errorf("%s, want %s", s, want)
 		}
+	}
+}
+
+// The kernel's table may have another name for the server, never another address or path.
+func TestIsMountOf(t *testing.T) {
+	m := newMounter(t, Config{})
+	const target = "/target"
+	m.led.Store(target, ledTo{"nas:/link", "nas:/vol"})
+	shown := &mountinfo.Info{FSType: "nfs4", Source: "nas:/vol", VFSOptions: "rw,vers=4.2,clientaddr=192.0.2.2,addr=192.0.2.1"}
+	for _, tc := range []struct {
+		server, path string
+		options      options
+		want         bool
+	}{
+		{"nas", "/vol", options{}, true},
+		{"nas", "/link", options{}, true},
+		{"nas", "/other", options{}, false},
+		{"192.0.2.1", "/vol", options{}, true},
+		{"192.0.2.1", "/vol/more", options{}, false},
+		{"192.0.2.1", "/", options{}, false},
+		{"192.0.2.2", "/vol", options{}, false},
+		{"alias", "/vol", options{address: "192.0.2.1"}, true},
+		{"alias", "/vol", options{address: "192.0.2.2"}, false},
+	} {
+		s := Source{Server: tc.server, Path: tc.path}
+		if got, err := m.isMountOf(t.Context(), s, tc.options, target, shown); got != tc.want || err != nil {
+			t.Errorf("%s: %v, want %v, %v", s, got, tc.want, err)
+		}
+	}
+	six := &mountinfo.Info{FSType: "nfs", Source: "[2001:db8::1]:/", VFSOptions: "rw,addr=2001:db8::1"}
+	if at := (Source{Server: "nas", Path: "/"}).addressIn(six); at != "2001:db8::1" {
+		t.Errorf("the address is %q", at)
+	}
+	local := &mountinfo.Info{FSType: "ext4", Source: "nas:/vol", VFSOptions: "rw,addr=192.0.2.1"}
+	if got, err := m.isMountOf(t.Context(), Source{Server: "nas", Path: "/vol"}, options{}, target, local); got || err != nil {
+		t.Errorf("a local file system is taken for it: %v", err)
 	}
 }
 

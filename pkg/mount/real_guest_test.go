@@ -486,6 +486,32 @@ func TestMountThatIsLiteralFollowsNoLink(t *testing.T) {
 	}
 }
 
+// Mounts of one export share a superblock, which the kernel's table shows by the name that it was mounted by first. A Mounter that made none of
+// them, as after a restart, finds all the same what it is asked for.
+func TestMountUnderAnotherName(t *testing.T) {
+	export := given(t, "NFS_TEST_EXPORT")
+	mustMake(t, filepath.Join(export, "named"))
+	first, second := openExport(t, "vers=4.2"), openExport(t, "vers=4.2")
+	first.Path, second.Path = filepath.Join(export, "named"), filepath.Join(export, "named")
+	first.Server, second.Server, second.Literal = "localhost", "127.0.0.1", true
+	m, target := newMounter(t, Config{}), newTarget(t)
+	mustMount(t, m, first, newTarget(t))
+	mustMount(t, m, second, target)
+	mounts, err := mountsAt(target)
+	if err != nil || len(mounts) != 1 || mounts[0].Source != first.String() {
+		t.Fatalf("the table does not show %s: %+v, %v", first, mounts, err)
+	}
+	restarted := newMounter(t, Config{})
+	mustMount(t, restarted, second, target)
+	if mounts, err := mountsAt(target); err != nil || len(mounts) != 1 {
+		t.Errorf("%d mounts, %v", len(mounts), err)
+	}
+	second.Path = export
+	wantError(t, restarted.Mount(t.Context(), second, target), volume.ErrExists, "unmount it first")
+	second.Path, second.Server = first.Path, "127.0.0.2"
+	wantError(t, restarted.Mount(t.Context(), second, target), volume.ErrExists, "unmount it first")
+}
+
 // A volume whose path leads through a link is found mounted when it is published again, and nothing else is taken for it.
 func TestMountThroughALink(t *testing.T) {
 	export := given(t, "NFS_TEST_EXPORT")
@@ -543,14 +569,4 @@ func TestMountPropagates(t *testing.T) {
 	if mounts, err := mountsAt(filepath.Join(copied, "target")); err != nil || len(mounts) != 0 {
 		t.Errorf("%d mounts in the copy afterwards, %v", len(mounts), err)
 	}
-}
-
-// optionOf is the value of an option in a list such as the kernel's table of mounts has.
-func optionOf(list, key string) string {
-	for item := range strings.SplitSeq(list, ",") {
-		if k, v, _ := strings.Cut(item, "="); k == key {
-			return v
-		}
-	}
-	return ""
 }
