@@ -11,18 +11,17 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
-// modes are the access modes that volumes can be used with: all of CSI v1.13.
-var modes = map[csi.VolumeCapability_AccessMode_Mode]struct {
-	readOnly  bool // the volume is mounted read-only
-	exclusive bool // one target on a node at a time
-}{
-	csi.VolumeCapability_AccessMode_SINGLE_NODE_WRITER:        {exclusive: true},
-	csi.VolumeCapability_AccessMode_SINGLE_NODE_SINGLE_WRITER: {exclusive: true},
-	csi.VolumeCapability_AccessMode_SINGLE_NODE_MULTI_WRITER:  {},
-	csi.VolumeCapability_AccessMode_SINGLE_NODE_READER_ONLY:   {readOnly: true, exclusive: true},
-	csi.VolumeCapability_AccessMode_MULTI_NODE_READER_ONLY:    {readOnly: true},
-	csi.VolumeCapability_AccessMode_MULTI_NODE_SINGLE_WRITER:  {},
-	csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER:   {},
+// modes are the access modes that volumes can be used with, all of CSI v1.13, and whether each is exclusive: one target on a node at
+// a time. None makes a mount read-only, only the request's own field does: of a PersistentVolume's list of modes kubelet sends the
+// first, and a volume that is for reading must be filled by somebody.
+var modes = map[csi.VolumeCapability_AccessMode_Mode]bool{
+	csi.VolumeCapability_AccessMode_SINGLE_NODE_WRITER:        true,
+	csi.VolumeCapability_AccessMode_SINGLE_NODE_SINGLE_WRITER: true,
+	csi.VolumeCapability_AccessMode_SINGLE_NODE_MULTI_WRITER:  false,
+	csi.VolumeCapability_AccessMode_SINGLE_NODE_READER_ONLY:   true,
+	csi.VolumeCapability_AccessMode_MULTI_NODE_READER_ONLY:    false,
+	csi.VolumeCapability_AccessMode_MULTI_NODE_SINGLE_WRITER:  false,
+	csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER:   false,
 }
 
 // maxMountFlags bounds the mount options of one capability in bytes (CSI spec, VolumeCapability.MountVolume).

@@ -174,15 +174,13 @@ func (n *Node) parsePublish(r *csi.NodePublishVolumeRequest) (publishing, error)
 		m, err = n.inline.check(m)
 		mistakes = append(mistakes, err)
 	}
-	mode := modes[r.GetVolumeCapability().GetAccessMode().GetMode()]
-	readOnly := r.GetReadonly() || mode.readOnly
-	if readOnly {
+	if r.GetReadonly() {
 		m.Root = nil // nothing is changed through such a mount
 	}
 	return publishing{
-		publication: publication{volume: r.GetVolumeId(), exclusive: mode.exclusive},
+		publication: publication{volume: r.GetVolumeId(), exclusive: modes[r.GetVolumeCapability().GetAccessMode().GetMode()]},
 		mountpoint:  m,
-		readOnly:    readOnly,
+		readOnly:    r.GetReadonly(),
 		target:      target,
 	}, errors.Join(mistakes...)
 }

@@ -26,7 +26,7 @@ func TestVolumeLife(t *testing.T) {
 			u := real(t, "NFS_TEST_EXPORT")
 			l := newLife(t, u, version)
 			v := l.create("pvc-life", nil)
-			one, two := l.publish(v, "one", writers), l.publish(v, "two", readers)
+			one, two := l.publish(v, "one", false), l.publish(v, "two", true)
 			l.write(one, "data")
 			l.read(two, "data")
 			if err := os.WriteFile(filepath.Join(two, "file"), nil, 0o600); !errors.Is(err, syscall.EROFS) {
@@ -41,11 +41,6 @@ func TestVolumeLife(t *testing.T) {
 		})
 	}
 }
-
-const (
-	writers = csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER
-	readers = csi.VolumeCapability_AccessMode_MULTI_NODE_READER_ONLY
-)
 
 // user owns the file in the volume and has no privilege.
 const user = 1000
@@ -74,10 +69,10 @@ func (l life) must(err error) {
 	}
 }
 
-func (l life) capability(mode csi.VolumeCapability_AccessMode_Mode) *csi.VolumeCapability {
+func (l life) capability() *csi.VolumeCapability {
 	return &csi.VolumeCapability{
 		AccessType: &csi.VolumeCapability_Mount{Mount: &csi.VolumeCapability_MountVolume{MountFlags: []string{"vers=" + l.version, "noatime"}}},
-		AccessMode: &csi.VolumeCapability_AccessMode{Mode: mode},
+		AccessMode: &csi.VolumeCapability_AccessMode{Mode: csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER},
 	}
 }
 
@@ -85,17 +80,17 @@ func (l life) create(name string, from *csi.VolumeContentSource) *csi.Volume {
 	l.Helper()
 	made, err := l.controller.CreateVolume(l.Context(), &csi.CreateVolumeRequest{
 		Name: name, CapacityRange: &csi.CapacityRange{RequiredBytes: 1 << 20}, VolumeContentSource: from,
-		VolumeCapabilities: []*csi.VolumeCapability{l.capability(writers)},
+		VolumeCapabilities: []*csi.VolumeCapability{l.capability()},
 	})
 	l.must(err)
 	return made.GetVolume()
 }
 
-func (l life) publish(v *csi.Volume, target string, mode csi.VolumeCapability_AccessMode_Mode) string {
+func (l life) publish(v *csi.Volume, target string, readOnly bool) string {
 	l.Helper()
 	target = filepath.Join(l.dir, target)
 	_, err := l.node.NodePublishVolume(l.Context(), &csi.NodePublishVolumeRequest{
-		VolumeId: v.GetVolumeId(), VolumeContext: v.GetVolumeContext(), TargetPath: target, VolumeCapability: l.capability(mode),
+		VolumeId: v.GetVolumeId(), VolumeContext: v.GetVolumeContext(), TargetPath: target, VolumeCapability: l.capability(), Readonly: readOnly,
 	})
 	l.must(err)
 	return target
@@ -117,7 +112,7 @@ func (l life) copies(v *csi.Volume, target string) {
 		"clone":    {&csi.VolumeContentSource{Type: &csi.VolumeContentSource_Volume{Volume: &csi.VolumeContentSource_VolumeSource{VolumeId: v.GetVolumeId()}}}, "newer data"},
 	} {
 		copied := l.create("pvc-"+name, tt.from)
-		at := l.publish(copied, name, writers)
+		at := l.publish(copied, name, false)
 		l.read(at, tt.data)
 		info, err := os.Stat(filepath.Join(at, "file"))
 		l.must(err)
