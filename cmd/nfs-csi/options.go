@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ type route struct {
 	minor           string        // minorversion=
 	port, mountPort int
 	network         string // of the addresses: "tcp4", "tcp6" or "" for both
+	address         string // called instead of those that the server's name has
 	kernel          string // an option that only the kernel's client can follow, "" for none
 	ports           nfs.SourcePorts
 	security        string // sec=, "" where it is not given
@@ -42,6 +44,7 @@ var routeOptions = map[string]func(r *route, value string) error{
 	"rdma":         func(r *route, _ string) error { return r.setProtocol("rdma") },
 	"resvport":     func(r *route, _ string) error { r.ports = nfs.LowPort; return nil },
 	"noresvport":   func(r *route, _ string) error { r.ports = nfs.AnyPort; return nil },
+	"addr":         (*route).setAddress,
 	"nconnect":     func(_ *route, value string) error { return nconnect(value) },
 	"sec":          func(r *route, value string) error { r.security = value; return nil },
 	"xprtsec":      (*route).setTransport,
@@ -121,6 +124,16 @@ func (r *route) setProtocol(s string) error {
 	default:
 		return errors.New("it must be tcp, tcp6, rdma, rdma6, udp or udp6")
 	}
+	return nil
+}
+
+// setAddress: nodes take the option where the administrator allows it, and mount from there.
+func (r *route) setAddress(s string) error {
+	address, err := netip.ParseAddr(s)
+	if err != nil {
+		return errors.New("it must be an IP address")
+	}
+	r.address = address.String()
 	return nil
 }
 

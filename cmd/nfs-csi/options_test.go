@@ -35,6 +35,7 @@ func TestParseRoute(t *testing.T) {
 		"proto=tcp6,proto=rdma":    {kernel: "proto=rdma"},
 		"rdma":                     {kernel: "proto=rdma"},
 		"udp":                      {kernel: "proto=udp"},
+		"addr=2001:DB8::1":         {address: "2001:db8::1"},
 		"resvport":                 {ports: nfs.LowPort},
 		"resvport,noresvport":      {ports: nfs.AnyPort},
 		"nconnect=16":              {},
@@ -54,7 +55,7 @@ func TestParseRouteRefuses(t *testing.T) {
 	for option, want := range map[string]string{
 		"vers=5": "4.2", "nfsvers=": "4.2", "vers=4,minorversion=3": "0, 1 or 2", "vers=3,minorversion=1": "contradicts",
 		"port=x": "65535", "port=0": "65535", "port": "65535", "mountport=65536": "65535", "proto=sctp": "tcp6",
-		"nconnect=0": "16", "nconnect=17": "16", "nconnect": "16", "xprtsec=ssl": "mtls", "xprtsec": "mtls",
+		"nconnect=0": "16", "nconnect=17": "16", "nconnect": "16", "xprtsec=ssl": "mtls", "addr=nas": "IP address", "xprtsec": "mtls",
 	} {
 		if _, err := parseRoute([]string{option}); !errors.Is(err, volume.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", option, err, want)

@@ -60,7 +60,7 @@ func touch(ctx context.Context, r route, server string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, touchTimeout)
 	defer cancel()
-	address := net.JoinHostPort(server, strconv.Itoa(cmp.Or(r.port, nfsPort)))
+	address := net.JoinHostPort(cmp.Or(r.address, server), strconv.Itoa(cmp.Or(r.port, nfsPort)))
 	conn, err := new(net.Dialer).DialContext(ctx, cmp.Or(r.network, "tcp"), address)
 	if err != nil {
 		return fmt.Errorf("%w: server %s takes no connection at %s: check that it is up, the address, the network and firewalls (%w)",

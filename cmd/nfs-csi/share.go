@@ -69,7 +69,7 @@ func (c client) config(server, export string, mountOptions []string) (nfs.Config
 // along is the way to a server that r describes. What is mounted by RDMA has its own port there.
 func (c client) along(r route, server, export string) (nfs.Config, error) {
 	config := nfs.Config{
-		Server: server, Export: export, Versions: r.versions, Port: r.port, MountPort: r.mountPort, Network: r.network, SourcePorts: r.ports,
+		Server: server, Address: r.address, Export: export, Versions: r.versions, Port: r.port, MountPort: r.mountPort, Network: r.network, SourcePorts: r.ports,
 		ActAsOwner: true, CompareCopies: c.compare, Log: c.log, Observe: c.metrics.nfs(server),
 	}
 	if strings.HasPrefix(r.kernel, "proto=rdma") {

@@ -60,7 +60,7 @@ func TestRouteName(t *testing.T) {
 		}
 	}
 	names := map[string][]string{plain: nil}
-	for _, other := range [][]string{{"vers=3"}, {"vers=4.1"}, {"port=2050"}, {"xprtsec=tls"}, {"xprtsec=mtls"}, {"sec=krb5p"}, {"noresvport"}, {"vers=9"}} {
+	for _, other := range [][]string{{"vers=3"}, {"vers=4.1"}, {"port=2050"}, {"xprtsec=tls"}, {"xprtsec=mtls"}, {"sec=krb5p"}, {"noresvport"}, {"vers=9"}, {"addr=192.0.2.1"}} {
 		name := routeName(other)
 		if before, taken := names[name]; taken {
 			t.Errorf("%q and %q are both %s", other, before, name)
@@ -101,6 +101,27 @@ func TestPreflight(t *testing.T) {
 				t.Errorf("error %v, not %v", err, test.want)
 			}
 		})
+	}
+}
+
+// TestPreflightFollowsAddr: the machine that is asked is the one that is mounted from.
+func TestPreflightFollowsAddr(t *testing.T) {
+	server := nfsserver.StartGoNFS(t)
+	there, elsewhere := append(options(server), "addr="+server.Host), append(options(server), "addr=127.0.0.9")
+	kerberos := func(addr string) []string {
+		return []string{fmt.Sprintf("port=%d,sec=krb5", server.Port), "addr=" + addr}
+	}
+	for _, test := range []struct {
+		server  string
+		options []string
+		want    error
+	}{
+		{"nas.invalid", there, nil}, {server.Host, elsewhere, volume.ErrUnavailable},
+		{"nas.invalid", kerberos(server.Host), nil}, {server.Host, kerberos("127.0.0.9"), volume.ErrUnavailable},
+	} {
+		if err := testClient().preflight(t.Context(), test.server, "/", test.options); !errors.Is(err, test.want) {
+			t.Errorf("%s %q: error %v, not %v", test.server, test.options, err, test.want)
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 // secureServer is a server that wants certificates of its authority, and the mount options that lead to it.
 func secureServer(t *testing.T, does nfsserver.FrontAct, authority *nfsserver.Authority, auth tls.ClientAuthType) []string {
 	f := nfsserver.FrontOf(t, does, &tls.Config{
-		Certificates: []tls.Certificate{authority.Issue(time.Hour, "127.0.0.1")}, ClientAuth: auth, ClientCAs: authority.Pool(),
+		Certificates: []tls.Certificate{authority.Issue(time.Hour, "127.0.0.1", "nas.example.com")}, ClientAuth: auth, ClientCAs: authority.Pool(),
 	}, nfsserver.StartGoNFS(t))
 	t.Cleanup(func() {
 		if f.Clear() > 0 {
@@ -101,6 +101,13 @@ func TestPreflightWithTLS(t *testing.T) {
 	}
 	if err := testClient().preflight(t.Context(), "127.0.0.1", "/", options); err != nil {
 		t.Errorf("without files: %v", err)
+	}
+	c := testClient()
+	c.tls = tlsFiles{ca: authority.WritePool(t.TempDir())}
+	for server, want := range map[string]error{"nas.example.com": nil, "other.example.com": volume.ErrRefused} { // the certificate is for the name
+		if err := c.preflight(t.Context(), server, "/", append(options, "addr=127.0.0.1")); !errors.Is(err, want) {
+			t.Errorf("%s: error %v, not %v", server, err, want)
+		}
 	}
 }
 

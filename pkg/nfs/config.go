@@ -92,6 +92,8 @@ type Config struct {
 	Server string
 	Export string // absolute path, e.g. "/exports/k8s"
 
+	Address string // of the server, called instead of those that Server has; certificates and errors are for Server all the same
+
 	Versions []Version // tried in this order; empty: 4.2, 4.1, 4.0, 3
 	// Port and MountPort are those of NFS and of MOUNT, which only version 3 uses. 0: 2049, and what the port mapper says for
 	// version 3, or else 2049 for NFS and the same port or 20048 for MOUNT. With both given no port mapper is asked.
@@ -171,7 +173,7 @@ func (c Config) dialer() *rpc.Dialer {
 		port = defaultPort
 	}
 	return &rpc.Dialer{
-		Host: c.Server, Port: port, Timeout: c.DialTimeout, Network: c.Network, Source: c.SourcePorts,
+		Host: c.Server, Address: c.Address, Port: port, Timeout: c.DialTimeout, Network: c.Network, Source: c.SourcePorts,
 		TLS: c.TLS, Program: nfsProgram, Version: 4, Memory: new(rpc.Memory), Dial: c.Dial, Lookup: c.Lookup,
 	}
 }

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -75,7 +76,7 @@ const mostAddresses = 16
 
 // Addresses are those of the host that the network allows, the most promising first.
 func (d *Dialer) Addresses(ctx context.Context) ([]netip.Addr, error) {
-	if a, err := netip.ParseAddr(d.Host); err == nil {
+	if a, err := netip.ParseAddr(cmp.Or(d.Address, d.Host)); err == nil {
 		if a = a.Unmap(); d.Network == "tcp4" && !a.Is4() || d.Network == "tcp6" && !a.Is6() {
 			return nil, fmt.Errorf("%v is no address for %s (proto=tcp means IPv4, tcp6 IPv6)", a, d.Network)
 		}

@@ -19,6 +19,7 @@ var ErrUnreachable = errors.New("server is not reachable")
 // Dialer makes connections to one server.
 type Dialer struct {
 	Host    string        // name or address, IPv6 without brackets
+	Address string        // called instead of those of Host, to which certificates and errors belong all the same; "": those of Host
 	Port    int           // TCP
 	Timeout time.Duration // of one Connect: name look-up, all addresses and TLS
 	Network string        // "tcp4" or "tcp6" for addresses of one kind only; "": both
