@@ -50,7 +50,8 @@ var routeOptions = map[string]func(r *route, value string) error{
 	"xprtsec":      (*route).setTransport,
 }
 
-// parseRoute reads mount options, one each or several joined by commas, and answers all mistakes at once.
+// parseRoute reads mount options, one each or several joined by commas, and answers all mistakes at once, without the options' values,
+// which may be sensitive.
 func parseRoute(mountOptions []string) (route, error) {
 	var r route
 	var mistakes []error
@@ -58,7 +59,7 @@ func parseRoute(mountOptions []string) (route, error) {
 		key, value, _ := strings.Cut(option, "=")
 		if set := routeOptions[key]; set != nil {
 			if err := set(&r, value); err != nil {
-				mistakes = append(mistakes, fmt.Errorf("mount option %q: %w", option, err))
+				mistakes = append(mistakes, fmt.Errorf("mount option %q: %w", key, err))
 			}
 		}
 	}
@@ -101,10 +102,10 @@ func (r *route) finish() error {
 	}
 	v, err := nfs.ParseVersion("4." + r.minor)
 	if err != nil {
-		return fmt.Errorf("mount option minorversion=%s: the minor version must be 0, 1 or 2", r.minor)
+		return errors.New("mount option minorversion: the minor version must be 0, 1 or 2")
 	}
 	if len(r.versions) > 0 && !slices.Contains(r.versions, v) {
-		return fmt.Errorf("mount option minorversion=%s contradicts the version", r.minor)
+		return errors.New("mount option minorversion contradicts the version")
 	}
 	r.versions = []nfs.Version{v}
 	return nil

@@ -62,10 +62,22 @@ func TestParseRouteRefuses(t *testing.T) {
 		}
 	}
 	_, err := parseRoute([]string{"vers=5,port=x", "nconnect=99"})
-	for _, option := range []string{"vers=5", "port=x", "nconnect=99"} {
+	for _, option := range []string{`"vers"`, `"port"`, `"nconnect"`} {
 		if err == nil || !strings.Contains(err.Error(), option) {
 			t.Errorf("%s is not reported in %v", option, err)
 		}
+	}
+}
+
+// Values may be sensitive.
+func TestParseRouteQuotesNoValue(t *testing.T) {
+	for key := range routeOptions {
+		if _, err := parseRoute([]string{key + "=hunter2"}); err != nil && (strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), key)) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	if _, err := testClient().config("server", "/share", []string{"sec=hunter2"}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("sec: %v", err)
 	}
 }
 

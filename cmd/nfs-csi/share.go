@@ -57,8 +57,8 @@ func (c client) config(server, export string, mountOptions []string) (nfs.Config
 		return nfs.Config{}, err
 	}
 	if r.byKerberos() {
-		return nfs.Config{}, fmt.Errorf("%w: mount option sec=%s: the controller speaks sec=sys only, so it makes no volumes for Kerberos: use "+
-			"sec=sys, protected by xprtsec=tls or mtls, or make the PersistentVolumes yourself, which nodes mount with any sec", volume.ErrInvalid, r.security)
+		return nfs.Config{}, fmt.Errorf("%w: mount option sec: the controller speaks sec=sys only, so it makes no volumes for Kerberos: use "+
+			"sec=sys, protected by xprtsec=tls or mtls, or make the PersistentVolumes yourself, which nodes mount with any sec", volume.ErrInvalid)
 	}
 	if strings.Contains(server, "%") {
 		return nfs.Config{}, fmt.Errorf("%w: server %q: a zone means something on one machine only: give the server another address, or a name", volume.ErrInvalid, server)

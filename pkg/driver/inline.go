@@ -84,8 +84,11 @@ func (list Inline) check(m volume.Mountpoint) (volume.Mountpoint, error) {
 	for _, o := range m.Options {
 		key, value, _ := strings.Cut(o, "=")
 		isVersion := strings.HasSuffix(key, "vers")
-		if !slices.Contains(inlineOptions, key) || isVersion && !strings.HasPrefix(value, "4") {
-			mistake("an inline volume cannot have the mount option %q: remove it, or use a claim", o)
+		switch {
+		case isVersion && slices.Contains(inlineOptions, key) && !strings.HasPrefix(value, "4"):
+			mistake("an inline volume is mounted with NFSv4: remove the mount option %q, or use a claim", key)
+		case !slices.Contains(inlineOptions, key):
+			mistake("an inline volume cannot have the mount option %q: remove it, or use a claim", key)
 		}
 		if isVersion || strings.HasPrefix(key, "v4") {
 			forced = forcedInline

@@ -23,7 +23,7 @@ const (
 type failure struct {
 	Doing   string
 	Errno   unix.Errno `json:",omitempty"`
-	Option  string     `json:",omitempty"` // that the kernel did not take
+	Option  string     `json:",omitempty"` // that the kernel did not take, without its value
 	Log     []string   `json:",omitempty"` // the kernel's own words
 	Version string     `json:",omitempty"` // of NFS, of the attempt
 	Address string     `json:",omitempty"` // of the server, of the attempt
@@ -39,7 +39,7 @@ func failed(doing string, err error, log []string) *failure {
 
 // wrongVersion: the server, or this kernel, does not speak that version of NFS; another may do.
 func (f *failure) wrongVersion() bool {
-	return f.Errno == unix.EPROTONOSUPPORT || f.Doing == doingOption && strings.HasPrefix(f.Option, "vers=") && f.Errno == unix.EINVAL
+	return f.Errno == unix.EPROTONOSUPPORT || f.Doing == doingOption && f.Option == "vers" && f.Errno == unix.EINVAL
 }
 
 // unreachable: nothing at that address answered; another address may.
@@ -118,7 +118,7 @@ func explain(f *failure, s Source) error {
 	case f.Doing == doingConnect && f.Errno == unix.EINVAL && kerberos.MatchString(strings.Join(s.Options, ",")):
 		words = fmt.Sprintf("%s cannot be mounted with Kerberos: run rpc.gssd on this node and give it a keytab", s)
 	case f.Doing == doingConnect && f.Errno == unix.EINVAL:
-		words = fmt.Sprintf("the kernel does not take the mount options %s for %s", strings.Join(s.Options, ","), s)
+		words = fmt.Sprintf("the kernel does not take the mount options %s, or a value of theirs, for %s", strings.Join(namesOf(s.Options), ","), s)
 	case f.Doing == doingConnect && known, f.Errno == unix.ENODEV:
 		kind, words = meaning.kind, s.fill(meaning.words)
 	case f.Doing == doingRoot:

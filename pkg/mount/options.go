@@ -97,8 +97,8 @@ var notOptions = []string{
 }
 
 // parseOptions reads mount options as users write them: one each, or several joined by commas, where double quotes keep a
-// comma. It answers all mistakes at once, as [volume.ErrInvalid]. The options in allowed go to the kernel beside those that are
-// known.
+// comma. It answers all mistakes at once, as [volume.ErrInvalid], without the options' values, which may be sensitive. The options in
+// allowed go to the kernel beside those that are known.
 func parseOptions(given, allowed []string) (options, error) {
 	o := options{versions: defaultVersions}
 	var mistakes []error
@@ -114,7 +114,7 @@ func parseOptions(given, allowed []string) (options, error) {
 			if key == "minorversion" {
 				minor = value
 			} else if err := o.add(key, value, valued, allowed); err != nil {
-				mistakes = append(mistakes, fmt.Errorf("mount option %q: %w", item, err))
+				mistakes = append(mistakes, fmt.Errorf("mount option %q: %w", key, err))
 			}
 		}
 	}
@@ -143,15 +143,27 @@ func splitOptions(list string) ([]string, error) {
 			}
 			item.Reset()
 		case b < ' ' || b == 0x7f:
-			return nil, fmt.Errorf("mount options %q: control characters are not allowed", list)
+			return nil, errors.New("mount options: control characters are not allowed")
 		default:
 			item.WriteByte(b)
 		}
 	}
 	if quoted {
-		return nil, fmt.Errorf("mount options %q: a quote is not closed", list)
+		return nil, errors.New("mount options: a quote is not closed")
 	}
 	return items, nil
+}
+
+// namesOf are options without their values.
+func namesOf(given []string) (names []string) {
+	for _, list := range given {
+		items, _ := splitOptions(list)
+		for _, item := range items {
+			name, _, _ := strings.Cut(item, "=")
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // checkOpposites finds options that undo a stricter one.
@@ -195,8 +207,11 @@ func (o *options) addParameter(key, value string, valued bool) (err error) {
 		return o.setVersion(key[1:])
 	case "addr":
 		address, err := netip.ParseAddr(value)
+		if err != nil {
+			return errors.New("it must be an IP address")
+		}
 		o.address = address.String()
-		return err
+		return nil
 	case "port":
 		if o.port, err = strconv.Atoi(value); err != nil || o.port < 1 || o.port > 65535 {
 			return errors.New("a port is a number from 1 to 65535")
@@ -251,10 +266,10 @@ func (o *options) setMinor(minor string) error {
 	}
 	full := "4." + minor
 	if !slices.Contains(defaultVersions, full) {
-		return fmt.Errorf("mount option %q: the minor version must be 0, 1 or 2", "minorversion="+minor)
+		return errors.New("mount option minorversion: the minor version must be 0, 1 or 2")
 	}
 	if !slices.Contains(o.versions, full) {
-		return fmt.Errorf("mount option %q contradicts version %s", "minorversion="+minor, strings.Join(o.versions, " or "))
+		return fmt.Errorf("mount option minorversion contradicts version %s", strings.Join(o.versions, " or "))
 	}
 	o.versions = []string{full}
 	return nil

@@ -57,7 +57,7 @@ func configure(context int, source string, parameters []parameter) *failure {
 		}
 		if err != nil {
 			f := failed(doingOption, err, messages(context))
-			f.Option = p.String()
+			f.Option = p.Key
 			return f
 		}
 	}
@@ -101,7 +101,9 @@ func attachClassic(r request, a attempt) *failure {
 		case isFlag && p.Flag:
 			flags |= bits
 		case strings.Contains(p.Value, ","):
-			return failed(doingOption, unix.EINVAL, []string{"mount(2) takes no comma in an option"})
+			f := failed(doingOption, unix.EINVAL, []string{"mount(2) takes no comma in it"})
+			f.Option = p.Key
+			return f
 		default:
 			data = append(data, p.String())
 		}
