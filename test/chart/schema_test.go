@@ -75,6 +75,9 @@ func TestMistakesAreRefusedInWords(t *testing.T) {
 		{"controller: {hostNetwork: true}\nmetrics: {controllerPort: 9809}", "metrics.controllerPort", "must differ"},
 		{"metrics: {podMonitor: {enabled: true}}", "metrics.podMonitor.enabled", "needs metrics.enabled"},
 		{"tls: {mutual: true}", "tls.mutual", "needs tls.secretName"},
+		{"customLabels: {app.kubernetes.io/name: a}", "customLabels has app.kubernetes.io/name", "leave it out"},
+		{"controller: {podLabels: {app.kubernetes.io/instance: a}}", "controller.podLabels has app.kubernetes.io/instance", "leave it out"},
+		{"node: {podLabels: {app.kubernetes.io/component: a}}", "node.podLabels has app.kubernetes.io/component", "leave it out"},
 	} {
 		_, err := tryRender(t, test.values)
 		if err == nil {

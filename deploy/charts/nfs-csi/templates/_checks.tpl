@@ -16,6 +16,11 @@
 {{- if and .Values.tls.mutual (not .Values.tls.secretName) -}}
 {{- fail "tls.mutual needs tls.secretName: the Secret, in the release's namespace, with ca.crt, tls.crt and tls.key" -}}
 {{- end -}}
+{{- range $value, $labels := dict "customLabels" .Values.customLabels "controller.podLabels" .Values.controller.podLabels "node.podLabels" .Values.node.podLabels -}}
+{{- range $label := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" -}}
+{{- if hasKey $labels $label }}{{ fail (printf "%s has %s, by which the chart finds its own pods: leave it out" $value $label) }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- $account := include "nfs-csi.serviceAccount.controller" . -}}
 {{- if and .Values.serviceAccount.create (eq $account (include "nfs-csi.serviceAccount.node" .)) -}}
 {{- fail (printf "serviceAccount.controller and serviceAccount.node are both %q: the node's has no permissions, so they must differ" $account) -}}
