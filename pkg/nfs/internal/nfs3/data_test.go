@@ -2,6 +2,7 @@ package nfs3
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	oracle "github.com/buildbarn/go-xdr/pkg/protocols/nfsv3"
 
@@ -251,5 +254,66 @@ func TestLooks(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	if _, _, err := c.LookupIn(t.Context(), &rpc.Credential{}, dir, long); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
+	}
+}
+
+// TestVanishing: a directory that is there and that the server does not find when it lists it is neither empty nor gone.
+func TestVanishing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		noEnt := &status.Error{Version: 3, Op: "READDIRPLUS", Code: status.NoEnt}
+		tries, start := 0, time.Now()
+		_, err := listing(t.Context(), func() (page file.Page, there bool, err error) {
+			tries++
+			return page, true, noEnt
+		})
+		if took := time.Since(start); !errors.Is(err, syscall.EIO) || errors.Is(err, fs.ErrNotExist) || tries != vanishing || took < time.Second {
+			t.Errorf("%v after %d tries in %v", err, tries, took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = listing(ctx, func() (file.Page, bool, error) { return file.Page{}, true, noEnt })
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("when time is over: %v", err)
+		}
+	})
+}
+
+// TestListGone: what is gone is not there for those who list it, by its handle too.
+func TestListGone(t *testing.T) {
+	f, c := startFake(t)
+	if err := c.Mkdir(t.Context(), root, []string{"dir"}, wanted()); err != nil {
+		t.Fatal(err)
+	}
+	dir, _, err := c.Lookup(t.Context(), root, []string{"dir"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	f.lock.Lock()
+	f.fault = func(p procedure) fault {
+		if p != procReaddirplus {
+			return fault{}
+		}
+		if f.calls[p] == 3 {
+			leave()
+		}
+		return fault{code: status.NoEnt}
+	}
+	f.lock.Unlock()
+	if _, err := c.List(ctx, root, []string{"dir"}, file.Cookie{}); !errors.Is(err, context.Canceled) || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is there: %v", err)
+	}
+	if err := c.Remove(t.Context(), root, []string{"dir"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ReadPage(t.Context(), root, dir, file.Cookie{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is gone, by handle: %v", err)
+	}
+	if _, err := c.List(t.Context(), root, []string{"dir"}, file.Cookie{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is gone, by path: %v", err)
+	}
+	if n := f.called(procReaddirplus); n != 4 {
+		t.Errorf("listed %d times", n)
 	}
 }

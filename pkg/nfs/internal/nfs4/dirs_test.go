@@ -1,9 +1,14 @@
 package nfs4
 
 import (
+	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
@@ -116,6 +121,55 @@ func TestListPages(t *testing.T) {
 		f.set(once(opReaddir, fault{op: opReaddir, code: status.NoEnt}))
 		if _, err := byHandle(file.Cookie{}); err != nil {
 			t.Errorf("by handle: %v", err)
+		}
+	})
+}
+
+// TestVanishing: a directory that is there and that the server does not find when it lists it is neither empty nor gone.
+func TestVanishing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		noEnt := &status.Error{Version: 4, Op: "READDIR", Code: status.NoEnt}
+		tries, start := 0, time.Now()
+		_, err := listing(t.Context(), func() (page file.Page, there bool, err error) {
+			tries++
+			return page, true, noEnt
+		})
+		if took := time.Since(start); !errors.Is(err, syscall.EIO) || errors.Is(err, fs.ErrNotExist) || tries != vanishing || took < time.Second {
+			t.Errorf("%v after %d tries in %v", err, tries, took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = listing(ctx, func() (file.Page, bool, error) { return file.Page{}, true, noEnt })
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("when time is over: %v", err)
+		}
+	})
+}
+
+// TestListGone tells a directory that is gone from one that the server does not find when it lists it, by the operation
+// that fails.
+func TestListGone(t *testing.T) {
+	onEach(t, func(t *testing.T, f *fake, c *Client) {
+		f.names["dir"] = true
+		byPath := func(ctx context.Context) error { return second(c.List(ctx, nobody, []string{"dir"}, file.Cookie{})) }
+		byHandle := func(ctx context.Context) error { return second(c.ReadPage(ctx, nobody, "dir", file.Cookie{})) }
+		for _, tt := range []struct {
+			list func(ctx context.Context) error
+			op   uint32 // that does not find it
+			gone bool
+		}{{byPath, opLookup, true}, {byPath, opReaddir, false}, {byHandle, opPutFH, true}, {byHandle, opReaddir, false}} {
+			ctx, leave := context.WithCancel(t.Context())
+			lists := 0
+			f.set(func([]uint32) fault {
+				if lists++; lists == 3 {
+					leave()
+				}
+				return fault{op: tt.op, code: status.NoEnt}
+			})
+			err := tt.list(ctx)
+			if leave(); errors.Is(err, fs.ErrNotExist) != tt.gone || errors.Is(err, context.Canceled) == tt.gone || tt.gone && lists != 1 {
+				t.Errorf("%s: %v, listed %d times", opNames[tt.op], err, lists)
+			}
 		}
 	})
 }

@@ -76,27 +76,27 @@ func (r *results) found() (file.Handle, file.Attr, error) {
 }
 
 // ReadPage lists a directory by handle; the entries have handles too.
-func (c *Client) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Handle, from file.Cookie) (page file.Page, err error) {
-	for range vanishing {
-		var r *results
-		r, err = c.do(ctx, cred, func(b *compound) {
-			b.putFH(dir)
-			b.getattr(bits(attrFileID))
-			c.readdir(b, from, listBits|1<<attrFilehandle)
-		})
-		if err != nil {
-			return page, err
-		}
-		var a *attributes
-		if a, err = r.attr(); err == nil {
-			page, err = r.page()
-			page.ID = a.FileID
-		}
-		if !status.Is(err, status.NoEnt) {
-			break
-		}
+func (c *Client) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Handle, from file.Cookie) (file.Page, error) {
+	return listing(ctx, func() (file.Page, bool, error) { return c.readPage(ctx, cred, dir, from) })
+}
+
+// readPage also tells whether there is something at dir.
+func (c *Client) readPage(ctx context.Context, cred *rpc.Credential, dir file.Handle, from file.Cookie) (page file.Page, there bool, err error) {
+	r, err := c.do(ctx, cred, func(b *compound) {
+		b.putFH(dir)
+		b.getattr(bits(attrFileID))
+		c.readdir(b, from, listBits|1<<attrFilehandle)
+	})
+	if err != nil {
+		return page, false, err
 	}
-	return page, err
+	a, err := r.attr()
+	if err != nil {
+		return page, false, err
+	}
+	page, err = r.page()
+	page.ID = a.FileID
+	return page, true, err
 }
 
 // RemoveNames removes names from a directory in order and stops at the first that cannot be removed: done names are
