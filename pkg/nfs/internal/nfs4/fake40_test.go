@@ -2,6 +2,7 @@ package nfs4
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
 )
@@ -114,7 +115,9 @@ func (w *work) numbered(op, seq uint32, o *fakeOwner, do func(r *reply, o *fakeO
 	}
 	var r reply
 	code := do(&r, o)
-	o.seq, o.last, o.fh = seq, r.B, w.fh
+	if counts(code) {
+		o.seq, o.last, o.fh = seq, r.B, w.fh
+	}
 	w.r.count++
 	w.r.B = append(w.r.B, r.B...)
 	return code
@@ -242,14 +245,17 @@ func (w *work) write() status.Code {
 	return status.OK
 }
 
-// faulty answers an operation with code instead of carrying it out. An owner's request is counted (RFC 7530 section 9.1.7).
+// faulty answers an operation with code instead of carrying it out.
 func (w *work) faulty(op uint32, code status.Code) status.Code {
-	if w.minor == 0 && (op == opOpen || op == opClose || op == opOpenConfirm) {
+	if w.minor == 0 && (op == opOpen || op == opClose || op == opOpenConfirm) && counts(code) {
 		for _, o := range w.state.owners { // there is one in the tests that do this
-			if code != status.BadSeqID && code != status.StaleClientID && code != status.BadStateID {
-				o.seq, o.last = o.seq+1, nil
-			}
+			o.seq, o.last = o.seq+1, nil
 		}
 	}
 	return w.r.op(op, code)
+}
+
+// counts tells whether an owner's request that is answered so is counted (RFC 7530 section 9.1.7).
+func counts(code status.Code) bool {
+	return !slices.Contains([]status.Code{10022, 10023, 10025, 10026, 10036, 10018, 10020, 10019}, code)
 }

@@ -68,12 +68,26 @@ func (b *compound) number(o *openOwner) {
 	b.Uint32(o.requests + 1)
 }
 
-// answered counts a request that the server has looked at. The errors after which it does not count are those after which
-// the owner is not used any more.
+// answered counts a request that the server has looked at.
 func (n numbered) answered(r *results) {
-	if n.owner != nil && r.count > n.index {
+	if n.owner != nil && r.count > n.index && !(r.failed() == n.index && uncounted(r.code)) {
 		n.owner.requests++
 	}
+}
+
+// Statuses that nothing else here depends on.
+const (
+	noFileHandle status.Code = 10020
+	badXDR       status.Code = 10036
+)
+
+// uncounted tells of the status of an owner's request that the server has not counted it (RFC 7530 section 9.1.7).
+func uncounted(c status.Code) bool {
+	switch c {
+	case status.StaleClientID, status.StaleStateID, status.BadStateID, status.BadSeqID, badXDR, status.Resource, noFileHandle, status.Moved:
+		return true
+	}
+	return false
 }
 
 // lose ends the registration of an owner with whose state something is not as it should be.

@@ -160,6 +160,33 @@ func TestOwnersServeAgain(t *testing.T) {
 	}
 }
 
+// TestRequestsAreCounted: an owner whose request is refused serves again, whether the server counts that request or not.
+func TestRequestsAreCounted(t *testing.T) {
+	for _, code := range []status.Code{
+		status.Resource, status.Moved, badXDR, noFileHandle, // not counted
+		status.Delay, status.Access, status.NoSpace,
+	} {
+		for _, tt := range []struct{ at, op uint32 }{{opOpen, opPutFH}, {opOpen, opOpen}, {opClose, opClose}} {
+			f := startFake(t)
+			f.minor = 0
+			c := f.connect(time.Minute)
+			create := func(name string) error { return c.CreateFile(t.Context(), nobody, []string{name}, nil, 0o600) }
+			if err := create("first"); err != nil { // which confirms the owner: from then on its numbers matter
+				t.Fatal(err)
+			}
+			f.set(once(tt.at, fault{op: tt.op, code: code}))
+			_ = create("refused") // by some of the codes
+			f.set(func([]uint32) fault { return fault{} })
+			if err := create("next"); err != nil || len(f.state.open) != 0 {
+				t.Errorf("%s: %v: %v, %d files are open", opNames[tt.op], code, err, len(f.state.open))
+			}
+			if n := len(f.state.owners); n != 1 {
+				t.Errorf("%s: %v: %d owners", opNames[tt.op], code, n)
+			}
+		}
+	}
+}
+
 // TestNothingRegistered: what makes no regular file needs no client ID.
 func TestNothingRegistered(t *testing.T) {
 	f := startFake(t)
