@@ -2,6 +2,7 @@ package nfs3
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"io/fs"
 	"testing"
@@ -75,6 +76,26 @@ func encoded(t *testing.T, w io.WriterTo) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// TestCrowdedPage: a page has no more entries than fit into what was asked for, however small they are.
+func TestCrowdedPage(t *testing.T) {
+	const most = pageSize / smallestEntry
+	for _, n := range []int{most, most + 1, 2 * most} {
+		var e xdr.Encoder
+		e.Bool(false)
+		e.Fixed(make([]byte, 8))
+		for range n {
+			e.Bool(true)
+			e.Fixed(make([]byte, smallestEntry-4))
+		}
+		e.Bool(false)
+		e.Bool(true)
+		page, err := decodePage(xdr.NewDecoder(e.B))
+		if n == most && (err != nil || len(page.Entries) != n) || n > most && (!errors.Is(err, xdr.ErrMalformed) || len(page.Entries) > most+1) {
+			t.Errorf("%d of %d entries, %v", len(page.Entries), n, err)
+		}
+	}
 }
 
 // FuzzDecode: no reply makes the decoders panic or go on for ever.

@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	maxName  = 4096
-	maxPath  = 1 << 16
-	pageSize = 128 << 10 // of a listing
+	maxName       = 4096
+	maxPath       = 1 << 16
+	pageSize      = 128 << 10 // of a listing
+	smallestEntry = 32        // bytes of it, without name, attributes and handle
 )
 
 func split(path []string) (dir []string, name string) {

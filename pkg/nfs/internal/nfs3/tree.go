@@ -85,6 +85,9 @@ func decodePage(d *xdr.Decoder) (file.Page, error) {
 		if d.Err() == nil && entry.Name != "." && entry.Name != ".." {
 			p.Entries = append(p.Entries, entry)
 		}
+		if len(p.Entries) > pageSize/smallestEntry { // each takes several times the memory that it had in the reply
+			d.Fail("more entries than fit into the %d bytes that were asked for", pageSize)
+		}
 	}
 	p.EOF = d.Bool()
 	return p, d.End() // a damaged list must not pass for a shorter one

@@ -254,6 +254,30 @@ func TestMalformedReplies(t *testing.T) {
 	}
 }
 
+// TestCrowdedPage: a page has no more entries than fit into what was asked for, however small they are.
+func TestCrowdedPage(t *testing.T) {
+	const most = pageSize / smallestEntry
+	for _, n := range []int{most, most + 1, 2 * most} {
+		r := &reply{}
+		r.op(opReaddir, status.OK)
+		r.Fixed(make([]byte, 8))
+		for range n {
+			r.Bool(true)
+			r.Fixed(make([]byte, smallestEntry-4))
+		}
+		r.Bool(false)
+		r.Bool(true)
+		results, err := parseResults(r.done(status.OK), []uint32{opReaddir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := results.page()
+		if n == most && (err != nil || len(page.Entries) != n) || n > most && (!errors.Is(err, xdr.ErrMalformed) || len(page.Entries) > most+1) {
+			t.Errorf("%d of %d entries, %v", len(page.Entries), n, err)
+		}
+	}
+}
+
 // TestPrincipal: an owner that the server names is given back to it by that name, root too: it need not take numbers.
 func TestPrincipal(t *testing.T) {
 	for s, want := range map[string]file.Attr{

@@ -227,8 +227,9 @@ func (c *Client) list(ctx context.Context, cred *rpc.Credential, path []string, 
 }
 
 const (
-	pageSize = 128 << 10 // of a listing; about 800 entries
-	listBits = statBits | 1<<attrRdattrError
+	pageSize      = 128 << 10 // of a listing; about 800 entries
+	smallestEntry = 24        // bytes of it, without name and attributes
+	listBits      = statBits | 1<<attrRdattrError
 )
 
 func (c *Client) readdir(b *compound, from file.Cookie, want bitmap) {
@@ -261,6 +262,9 @@ func (r *results) page() (file.Page, error) {
 		}
 		noAttr := a.err != 0 || a.has&bits(attrType) == 0
 		p.Entries = append(p.Entries, file.Entry{Name: name, Attr: a.Attr, Handle: a.handle, NoAttr: noAttr})
+		if len(p.Entries) > pageSize/smallestEntry { // each takes ten times the memory that it had in the reply
+			r.d.Fail("more entries than fit into the %d bytes that were asked for", pageSize)
+		}
 	}
 	p.EOF = r.d.Bool()
 	if r.next == r.count { // a damaged list must not pass for a shorter one
