@@ -217,10 +217,11 @@ func (f *FS) ReadFile(ctx context.Context, name string, limit int64) ([]byte, er
 // is taken. A crash of the server in between may leave a shorter file; any other error leaves none.
 func (f *FS) CreateFile(ctx context.Context, name string, data []byte, perm fs.FileMode) error {
 	path, err := splitNew(name)
+	mode := file.Bits(perm)
 	return f.call(ctx, "create", err, func() error {
 		for tries := 1; ; tries++ {
-			err := f.client.CreateFile(ctx, &f.cred, path, data, file.Bits(perm))
-			again, err := f.settleCreate(ctx, path, data, err)
+			err := f.client.CreateFile(ctx, &f.cred, path, data, mode)
+			again, err := f.settleCreate(ctx, path, data, mode, err)
 			if !again || tries == creates {
 				return err
 			}

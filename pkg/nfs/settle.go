@@ -3,6 +3,7 @@ package nfs
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
@@ -54,11 +55,13 @@ func (f *FS) settleSymlink(ctx context.Context, target string, path []string, er
 }
 
 // settleCreate takes a file with exactly our content for our own, and removes a shorter one of ours, so that it can be made
-// again: a server that crashed in between leaves such. It waits before it believes that nobody is writing it just now. Of
-// an empty file that should be empty nothing can be said.
-func (f *FS) settleCreate(ctx context.Context, path []string, data []byte, err error) (again bool, _ error) {
-	if !status.MaybeOurs(err, "OPEN", "CREATE") || len(data) == 0 {
+// again: a server that crashed in between leaves such. It waits before it believes that nobody is writing it just now.
+func (f *FS) settleCreate(ctx context.Context, path []string, data []byte, mode uint32, err error) (again bool, _ error) {
+	if !status.MaybeOurs(err, "OPEN", "CREATE") {
 		return false, err
+	}
+	if len(data) == 0 {
+		return false, f.settleEmpty(ctx, path, mode, err)
 	}
 	for look := 1; look <= looks; look++ {
 		attr, failed := f.client.Getattr(ctx, &f.cred, path)
@@ -79,9 +82,28 @@ func (f *FS) settleCreate(ctx context.Context, path []string, data []byte, err e
 	return f.settleRemove(ctx, path, f.client.Remove(ctx, &f.cred, path)) == nil, err
 }
 
+// settleEmpty takes an empty file of ours for our own when it has the wanted mode and stays empty for a while. One with another
+// mode may be ours, before the mode was set, or have been there before: whoever tries again is told.
+func (f *FS) settleEmpty(ctx context.Context, path []string, mode uint32, err error) error {
+	for look := 1; ; look++ {
+		attr, failed := f.client.Getattr(ctx, &f.cred, path)
+		switch {
+		case failed != nil, attr.Type != 0, attr.Size > 0, !f.ours(attr, file.Set{UID: -1}):
+			return err
+		case attr.Mode != mode:
+			return fmt.Errorf("there is an empty file of mode %#o, which may be ours: %v", attr.Mode, err)
+		case look == looks:
+			return nil
+		}
+		if over := rpc.Sleep(ctx, lookPause); over != nil {
+			return fmt.Errorf("%w: %v", over, err)
+		}
+	}
+}
+
 const (
 	creates   = 4 // of a file whose making is interrupted each time
-	looks     = 4 // at a file that is shorter than it should be
+	looks     = 4 // at a file that is empty, or shorter than it should be
 	lookPause = 100 * time.Millisecond
 )
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
@@ -70,7 +71,9 @@ func (a *afterwards) ReadFile(context.Context, *rpc.Credential, []string, int64)
 }
 
 // TestSettle: an answer that may be about our own first request is looked into; one that cannot be is believed.
-func TestSettle(t *testing.T) {
+func TestSettle(t *testing.T) { synctest.Test(t, testSettle) }
+
+func testSettle(t *testing.T) {
 	dir := func(uid uint32) *file.Attr { return &file.Attr{Type: fs.ModeDir, UID: uid} }
 	const uid, other = 1000, 2000
 	mkdir := func(f *FS) error { return f.Mkdir(t.Context(), "x", 0o770, -1, -1) }
@@ -103,7 +106,11 @@ func TestSettle(t *testing.T) {
 		{"another's file", create, "OPEN", status.Exist, afterwards{attr: &file.Attr{UID: other}, content: "data"}, false},
 		{"another file", create, "OPEN", status.Exist, afterwards{attr: &file.Attr{UID: uid}, content: "date"}, false},
 		{"a directory", create, "OPEN", status.Exist, afterwards{attr: dir(uid)}, false},
-		{"empty", empty, "OPEN", status.Exist, afterwards{attr: &file.Attr{UID: uid}}, false},
+		{"empty", empty, "OPEN", status.Exist, afterwards{attr: &file.Attr{UID: uid, Mode: 0o644}}, true},
+		{"empty, v3", empty, "CREATE", status.Exist, afterwards{attr: &file.Attr{UID: uid, Mode: 0o644}}, true},
+		{"empty, another's", empty, "OPEN", status.Exist, afterwards{attr: &file.Attr{UID: other, Mode: 0o644}}, false},
+		{"not empty any more", empty, "OPEN", status.Exist, afterwards{attr: &file.Attr{UID: uid, Mode: 0o644, Size: 1}}, false},
+		{"an empty directory", empty, "OPEN", status.Exist, afterwards{attr: &file.Attr{Type: fs.ModeDir, UID: uid, Mode: 0o644}}, false},
 		{"moved", rename, "RENAME", status.NoEnt, afterwards{attr: dir(uid)}, true},
 		{"moved nowhere", rename, "RENAME", status.NoEnt, afterwards{}, false},
 		{"not moved", rename, "RENAME", status.Access, afterwards{attr: dir(uid)}, false},
@@ -130,6 +137,21 @@ func TestSettle(t *testing.T) {
 				t.Errorf("%s: set %v", tt.name, a.set)
 			}
 		}
+	}
+}
+
+// TestSettleUnsure: of an empty file that may be ours and may not, neither is said.
+func TestSettleUnsure(t *testing.T) {
+	exist := &status.Error{Version: 4, Op: "OPEN", Code: status.Exist, Resent: true}
+	a := afterwards{err: exist, attr: &file.Attr{UID: 1000, Mode: 0o600}}
+	f := &FS{client: &a, cred: rpc.Credential{UID: 1000}, observe: func(string, time.Duration, error) {}}
+	if err := f.CreateFile(t.Context(), "x", nil, 0o644); err == nil || errors.Is(err, fs.ErrExist) {
+		t.Errorf("of another mode: %v", err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	if err := f.settleEmpty(ctx, []string{"x"}, 0o600, exist); !errors.Is(err, context.Canceled) || errors.Is(err, fs.ErrExist) {
+		t.Errorf("without time to look: %v", err)
 	}
 }
 
