@@ -152,7 +152,7 @@ func TestDroppedWithItsSession(t *testing.T) {
 // connection too; what they asked for is done once.
 func TestAbandoned(t *testing.T) {
 	f := startFake(t)
-	c := f.connect(100 * time.Millisecond)
+	c := f.connect(time.Minute)
 	for i := range int(f.slots) {
 		ctx, leave := context.WithCancel(t.Context())
 		f.set(func(ops []uint32) fault {
@@ -168,6 +168,7 @@ func TestAbandoned(t *testing.T) {
 		leave()
 	}
 	f.set(func([]uint32) fault { return fault{} })
+	f.cut()
 	if err := c.Mkdir(t.Context(), nobody, []string{"last"}, wanted()); err != nil {
 		t.Error(err)
 	}

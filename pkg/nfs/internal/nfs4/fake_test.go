@@ -92,14 +92,19 @@ func startFake(t *testing.T) *fake {
 	})
 	t.Cleanup(func() {
 		l.Close()
-		f.mu.Lock()
-		for _, nc := range f.conns {
-			nc.Close()
-		}
-		f.mu.Unlock()
+		f.cut()
 		f.wg.Wait()
 	})
 	return f
+}
+
+// cut closes all connections.
+func (f *fake) cut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, nc := range f.conns {
+		nc.Close()
+	}
 }
 
 // connect opens a client whose export is the server's root.

@@ -42,8 +42,10 @@ type Conn struct {
 	pending map[uint32]chan<- Reply
 	xid     uint32
 	out     []byte    // records to be written
+	null    Request   // of the program that was called last
 	active  time.Time // of the last reply, or of the call that ended a pause
 	owed    bool      // a call was given up, and nothing has been heard since
+	asked   bool      // null was sent, and nothing has been heard since
 	replied bool      // at least once
 	err     error     // why the connection is over
 
@@ -142,17 +144,23 @@ func (c *Conn) start(r *Request, done chan<- Reply) (uint32, error) {
 	if c.err != nil {
 		return 0, fmt.Errorf("%w: %w", errUnsent, c.err)
 	}
-	c.xid++
 	if len(c.pending) == 0 && !c.owed {
 		c.active = time.Now()
 	}
+	c.null = Request{Program: r.Program, Version: r.Version}
+	c.send(r)
 	c.pending[c.xid] = done
+	return c.xid, nil
+}
+
+// send hands a call to the writer, with the next transaction id. The lock is held.
+func (c *Conn) send(r *Request) {
+	c.xid++
 	c.out = r.appendRecord(c.out, c.xid)
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
-	return c.xid, nil
 }
 
 func (c *Conn) fail(err error) {
@@ -205,7 +213,7 @@ func (c *Conn) read() {
 		}
 		xid, reply, ok := parseReply(record)
 		c.mu.Lock()
-		c.active, c.replied, c.owed = time.Now(), true, false
+		c.active, c.replied, c.owed, c.asked = time.Now(), true, false, false
 		done := c.pending[xid]
 		if ok && done != nil {
 			delete(c.pending, xid)
@@ -230,7 +238,8 @@ func (c *Conn) watch() {
 	}
 }
 
-// end ends a connection that has been quiet for too long.
+// end ends a connection that has been quiet for too long. A server may take its time for a call that it owes us: when half of the
+// silence allowed is over it is asked, once, whether it is there. Nobody waits for the answer to that, which ends the silence.
 func (c *Conn) end(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -240,5 +249,8 @@ func (c *Conn) end(now time.Time) {
 		c.failLocked(errSilent)
 	case len(c.pending) == 0 && quiet > c.idle:
 		c.failLocked(errIdle)
+	case (len(c.pending) > 0 || c.owed) && quiet > c.silence/2 && !c.asked && c.err == nil:
+		c.asked = true
+		c.send(&c.null)
 	}
 }
