@@ -19,6 +19,7 @@ var (
 	errClosed = fmt.Errorf("%w: closed by us", ErrLost)
 	errSilent = fmt.Errorf("%w: no answer in time", ErrLost)
 	errIdle   = fmt.Errorf("%w: closed because nobody used it", ErrLost)
+	errOwing  = fmt.Errorf("%w: one call was not answered within %v", ErrLost, patience)
 )
 
 // errUnsent is matched besides ErrLost when the connection was over before a call could be started on it.
@@ -27,6 +28,10 @@ var errUnsent = errors.New("nothing was sent")
 // idleTime without a call ends a connection: it holds a low port here and a place in the server, and a new one costs
 // milliseconds. The kernel's client waits as long.
 const idleTime = 5 * time.Minute
+
+// patience is with one call, while the server answers others or says that it is there: then it is taken for one that dropped the
+// call, which is sent again on another connection.
+const patience = 5 * time.Minute
 
 // MaxRecord bounds a reply. The largest we ask for is a READ of 1 MiB; the rest is for servers that add to it.
 const MaxRecord = 2 << 20
@@ -39,7 +44,7 @@ type Conn struct {
 	idle    time.Duration // with no calls for so long, it is closed
 
 	mu      sync.Mutex
-	pending map[uint32]chan<- Reply
+	pending map[uint32]pending
 	xid     uint32
 	out     []byte    // records to be written
 	null    Request   // of the program that was called last
@@ -62,11 +67,17 @@ type Reply struct {
 	verifier string // the body of one that is AUTH_NONE
 }
 
+// pending is a call that was sent and not answered.
+type pending struct {
+	done chan<- Reply
+	sent time.Time
+}
+
 // NewConn takes over nc, which it closes on Close.
 func NewConn(nc net.Conn, silence time.Duration) *Conn {
 	c := &Conn{
 		nc: nc, silence: silence, idle: idleTime,
-		pending: make(map[uint32]chan<- Reply),
+		pending: make(map[uint32]pending),
 		active:  time.Now(),
 		xid:     rand.Uint32(),
 		wake:    make(chan struct{}, 1),
@@ -132,7 +143,7 @@ func (c *Conn) Call(ctx context.Context, r *Request) ([]byte, error) {
 func (c *Conn) giveUp(xid uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pending[xid] != nil {
+	if _, waits := c.pending[xid]; waits {
 		delete(c.pending, xid)
 		c.owed = true
 	}
@@ -144,12 +155,13 @@ func (c *Conn) start(r *Request, done chan<- Reply) (uint32, error) {
 	if c.err != nil {
 		return 0, fmt.Errorf("%w: %w", errUnsent, c.err)
 	}
+	now := time.Now()
 	if len(c.pending) == 0 && !c.owed {
-		c.active = time.Now()
+		c.active = now
 	}
 	c.null = Request{Program: r.Program, Version: r.Version}
 	c.send(r)
-	c.pending[c.xid] = done
+	c.pending[c.xid] = pending{done, now}
 	return c.xid, nil
 }
 
@@ -176,9 +188,9 @@ func (c *Conn) failLocked(err error) {
 	c.err = err
 	close(c.over)
 	c.nc.Close() // wakes reader and writer; what it returns tells nothing more
-	for xid, done := range c.pending {
+	for xid, p := range c.pending {
 		delete(c.pending, xid)
-		done <- Reply{Err: err}
+		p.done <- Reply{Err: err}
 	}
 }
 
@@ -214,10 +226,9 @@ func (c *Conn) read() {
 		xid, reply, ok := parseReply(record)
 		c.mu.Lock()
 		c.active, c.replied, c.owed, c.asked = time.Now(), true, false, false
-		done := c.pending[xid]
-		if ok && done != nil {
+		if p, waits := c.pending[xid]; ok && waits {
 			delete(c.pending, xid)
-			done <- reply
+			p.done <- reply
 		}
 		c.mu.Unlock()
 	}
@@ -238,8 +249,9 @@ func (c *Conn) watch() {
 	}
 }
 
-// end ends a connection that has been quiet for too long. A server may take its time for a call that it owes us: when half of the
-// silence allowed is over it is asked, once, whether it is there. Nobody waits for the answer to that, which ends the silence.
+// end ends a connection that has been quiet for too long, or on which one call has waited for too long. A server may take its time
+// for a call that it owes us: when half of the silence allowed is over it is asked, once, whether it is there. Nobody waits for
+// the answer to that, which ends the silence.
 func (c *Conn) end(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -249,8 +261,20 @@ func (c *Conn) end(now time.Time) {
 		c.failLocked(errSilent)
 	case len(c.pending) == 0 && quiet > c.idle:
 		c.failLocked(errIdle)
+	case c.owing(now):
+		c.failLocked(errOwing)
 	case (len(c.pending) > 0 || c.owed) && quiet > c.silence/2 && !c.asked && c.err == nil:
 		c.asked = true
 		c.send(&c.null)
 	}
+}
+
+// owing tells whether a call waits for longer than we have patience. The lock is held.
+func (c *Conn) owing(now time.Time) bool {
+	for _, p := range c.pending {
+		if now.Sub(p.sent) > max(patience, c.silence) {
+			return true
+		}
+	}
+	return false
 }

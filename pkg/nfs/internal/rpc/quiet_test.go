@@ -120,3 +120,35 @@ func TestOwedCall(t *testing.T) {
 		}
 	})
 }
+
+// TestForgottenCall: a call whose answer never comes is given up by a connection that answers everything else, and the server
+// is not taken for a silent one.
+func TestForgottenCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := pipe(t, func(call []byte) ([]byte, error) {
+			if !isNull(t, call) && argument(call) == 1 {
+				return nil, nil
+			}
+			return echo(call)
+		})
+		start := time.Now()
+		forgotten, err := c.Start(request(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for time.Since(start) < patience {
+			if _, err := c.Call(t.Context(), request(2)); err != nil {
+				t.Fatalf("after %v: %v", time.Since(start), err)
+			}
+			time.Sleep(time.Second)
+		}
+		select {
+		case reply := <-forgotten:
+			if !errors.Is(reply.Err, errOwing) || !errors.Is(reply.Err, ErrLost) || c.mute() {
+				t.Errorf("%v, mute: %v", reply.Err, c.mute())
+			}
+		case <-time.After(silence):
+			t.Error("it is waited for still")
+		}
+	})
+}
