@@ -98,7 +98,7 @@ func TestOpenAbandoned(t *testing.T) {
 			return fault{silent: true}
 		})
 		err := c.CreateFile(ctx, nobody, []string{"left"}, []byte("x"), 0o600)
-		if leave(); !errors.Is(err, context.Canceled) {
+		if leave(); err != nil && !errors.Is(err, context.Canceled) { // an answer to what follows may come before we notice that it has left
 			t.Errorf("%s: %v", opNames[op], err)
 		}
 		if err := c.CreateFile(t.Context(), nobody, []string{"next"}, nil, 0o600); err != nil {
