@@ -40,9 +40,17 @@ var mishaps = []mishap{
 	{name: "reply in pieces", faults: onReply(pieces)},
 	{name: "strange records before the reply", faults: onReply(strange)},
 	{name: "record too long", faults: onReply(endless)},
-	{name: "call swallowed", faults: onCall(swallow), slow: true, silent: true},
-	{name: "reply swallowed", faults: onReply(swallow), slow: true, silent: true},
-	{name: "reply to nobody", faults: onReply(rubbish), slow: true, silent: true},
+	{name: "call swallowed", faults: deaf(onCall(swallow)), slow: true, silent: true},
+	{name: "reply swallowed", faults: deaf(onReply(swallow)), slow: true, silent: true},
+	{name: "reply to nobody", faults: deaf(onReply(rubbish)), slow: true, silent: true},
+}
+
+// deaf are faults after which nothing is heard on the connection, not even that the server is there: else a client waits for minutes.
+func deaf(faults []nfsserver.Fault) []nfsserver.Fault {
+	for i := range faults {
+		faults[i].Deaf = true
+	}
+	return faults
 }
 
 type change = func(record []byte) (raw []byte, cut bool)

@@ -26,6 +26,8 @@ type Proxy struct {
 // the replies that follow, so one that takes its time lets them overtake.
 type Fault struct {
 	Call, Reply func(record []byte) (raw []byte, cut bool)
+	// Deaf: no other reply passes on this connection from then on, as if the server had gone without a word.
+	Deaf bool
 }
 
 // Pass leaves a record as it is.
@@ -102,8 +104,9 @@ type pipe struct {
 	proxy          *Proxy
 	client, server net.Conn
 
-	mu  sync.Mutex // held while writing to the client
-	hit map[uint32]Fault
+	mu   sync.Mutex // held while writing to the client
+	hit  map[uint32]Fault
+	deaf bool
 }
 
 func (x *pipe) cut() {
@@ -128,6 +131,7 @@ func (x *pipe) calls() {
 		if f, ok := x.proxy.next(); ok {
 			x.mu.Lock()
 			x.hit[xid(record)] = f
+			x.deaf = x.deaf || f.Deaf
 			x.mu.Unlock()
 			if f.Call != nil {
 				raw, cut = f.Call(record)
@@ -150,7 +154,11 @@ func (x *pipe) replies() {
 		x.mu.Lock()
 		f, hit := x.hit[xid(record)]
 		delete(x.hit, xid(record))
+		deaf := x.deaf && !hit
 		x.mu.Unlock()
+		if deaf {
+			continue
+		}
 		if hit && f.Reply != nil {
 			x.proxy.wg.Go(func() { x.deliver(f.Reply(record)) })
 			continue
