@@ -85,6 +85,7 @@ func expires(w *world) {
 	if err := w.disturbed(visits); err != nil {
 		w.must(w.clean(func(p *process) error { return visits(late(w, p, 2*time.Hour)) }))
 	}
+	w.tidied()
 	w.emptied()
 }
 
