@@ -19,6 +19,7 @@ import (
 	"github.com/kubernetes-csi/external-resizer/v2/pkg/features"
 	"github.com/kubernetes-csi/external-resizer/v2/pkg/modifycontroller"
 	v1 "k8s.io/api/core/v1"
+	storage "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
@@ -66,7 +67,8 @@ func Run(ctx context.Context, c Config) error {
 		return fmt.Errorf("asking the resizing library to end in order: %w", err)
 	}
 	factory := informers.NewSharedInformerFactory(c.Client, resync)
-	factory.InformerFor(&v1.PersistentVolumeClaim{}, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer { return viewOf(c.Claims) })
+	claims := viewOf(c.Claims)
+	factory.InformerFor(&v1.PersistentVolumeClaim{}, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer { return claims })
 	factory.InformerFor(&v1.PersistentVolume{}, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer { return viewOf(c.Persistent) })
 	v := volumes{Config: c, ctx: ctx}
 	var running, workersOf sync.WaitGroup
@@ -80,6 +82,9 @@ func Run(ctx context.Context, c Config) error {
 	}
 	change := modifycontroller.NewModifyController(c.DriverName, v, c.Client, resync, backOffMost, false, factory, backOff())
 	classes := factory.Storage().V1().VolumeAttributesClasses().Informer()
+	if _, err := classes.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(class any) { claims.classCame(class) }}); err != nil {
+		return fmt.Errorf("watching VolumeAttributesClasses: %w", err)
+	}
 	running.Go(func() { classes.RunWithContext(ctx) })
 	running.Go(func() { change.Run(workers, ctx, &workersOf) })
 	return nil
@@ -106,6 +111,25 @@ func (c Config) awaitAttributes(ctx context.Context) bool {
 			timer.Stop()
 			return false
 		case <-timer.C:
+		}
+	}
+}
+
+// classCame has the claims be looked at that name a class which has just come: a claim may be known before its class, also where both are
+// applied at once, and the library would look at it again after [resync] only.
+func (v *view) classCame(object any) {
+	class, ok := object.(*storage.VolumeAttributesClass)
+	if !ok {
+		return
+	}
+	for _, object := range v.GetStore().List() {
+		claim, ok := object.(*v1.PersistentVolumeClaim)
+		if !ok {
+			continue
+		}
+		wants, has := claim.Spec.VolumeAttributesClassName, claim.Status.CurrentVolumeAttributesClassName
+		if wants != nil && *wants == class.Name && (has == nil || *has != class.Name) {
+			v.again(claim)
 		}
 	}
 }

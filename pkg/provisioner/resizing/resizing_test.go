@@ -244,6 +244,24 @@ func TestClassOfAttributesChanges(t *testing.T) {
 	}
 }
 
+// A claim may name a class before there is one.
+func TestClassOfAttributesComesLater(t *testing.T) {
+	d, gold := &driverFake{}, "gold"
+	claim, pv := objects("data", driver)
+	claim.Spec.VolumeAttributesClassName = &gold
+	client := run(t, d, true, claim, pv)
+	await(t, client, "data", "waiting for the class", func(c *v1.PersistentVolumeClaim, _ *v1.PersistentVolume) bool {
+		return c.Status.ModifyVolumeStatus != nil && c.Status.ModifyVolumeStatus.Status == v1.PersistentVolumeClaimModifyVolumePending
+	})
+	class := &storage.VolumeAttributesClass{ObjectMeta: metav1.ObjectMeta{Name: gold}, DriverName: driver, Parameters: map[string]string{"onDelete": "archive"}}
+	if _, err := client.StorageV1().VolumeAttributesClasses().Create(t.Context(), class, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, client, "data", "the class", func(c *v1.PersistentVolumeClaim, _ *v1.PersistentVolume) bool {
+		return c.Status.CurrentVolumeAttributesClassName != nil && *c.Status.CurrentVolumeAttributesClassName == gold
+	})
+}
+
 // What cannot be is said on the claim.
 func TestInfeasibleGrowthIsTold(t *testing.T) {
 	d := &driverFake{failures: 1000, code: codes.OutOfRange}

@@ -2,6 +2,7 @@ package resizing
 
 import (
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
@@ -13,15 +14,29 @@ import (
 // volume that was Released by then would never be deleted.
 type view struct {
 	cache.SharedIndexInformer
-	store *patchedStore
+	store    *patchedStore
+	handlers []cache.ResourceEventHandler // the library's
 }
 
-func viewOf(informer cache.SharedIndexInformer) view {
-	return view{informer, &patchedStore{Store: informer.GetStore(), patched: map[string]any{}}}
+func viewOf(informer cache.SharedIndexInformer) *view {
+	return &view{SharedIndexInformer: informer, store: &patchedStore{Store: informer.GetStore(), patched: map[string]any{}}}
+}
+
+// AddEventHandlerWithResyncPeriod is how the library asks for events. It does so before it runs.
+func (v *view) AddEventHandlerWithResyncPeriod(h cache.ResourceEventHandler, resync time.Duration) (cache.ResourceEventHandlerRegistration, error) {
+	v.handlers = append(v.handlers, h)
+	return v.SharedIndexInformer.AddEventHandlerWithResyncPeriod(h, resync)
+}
+
+// again has the library look at an object once more.
+func (v *view) again(object any) {
+	for _, h := range v.handlers {
+		h.OnAdd(object, false)
+	}
 }
 
 // GetStore is where the library looks, and what it writes to.
-func (v view) GetStore() cache.Store { return v.store }
+func (v *view) GetStore() cache.Store { return v.store }
 
 // patchedStore is an informer's store, and beside it what the informer does not know yet.
 type patchedStore struct {
