@@ -19,7 +19,7 @@ var (
 	errClosed = fmt.Errorf("%w: closed by us", ErrLost)
 	errSilent = fmt.Errorf("%w: no answer in time", ErrLost)
 	errIdle   = fmt.Errorf("%w: closed because nobody used it", ErrLost)
-	errOwing  = fmt.Errorf("%w: one call was not answered within %v", ErrLost, patience)
+	errOwing  = fmt.Errorf("%w: the server answers, but not one call", ErrLost)
 )
 
 // errUnsent is matched besides ErrLost when the connection was over before a call could be started on it.
@@ -29,9 +29,13 @@ var errUnsent = errors.New("nothing was sent")
 // milliseconds. The kernel's client waits as long.
 const idleTime = 5 * time.Minute
 
-// patience is with one call, while the server answers others or says that it is there: then it is taken for one that dropped the
-// call, which is sent again on another connection.
-const patience = 5 * time.Minute
+// A server that has dropped a call, as knfsd may while its exports change, is told from one that takes its time by the clock alone. The
+// call is sent again on another connection after patience when other calls are answered meanwhile, and after quietPatience, which lies
+// within the deadlines of most callers, when all that is heard is that the server is there.
+const (
+	patience      = 5 * time.Minute
+	quietPatience = 30 * time.Second
+)
 
 // MaxRecord bounds a reply. The largest we ask for is a READ of 1 MiB; the rest is for servers that add to it.
 const MaxRecord = 2 << 20
@@ -43,16 +47,17 @@ type Conn struct {
 	silence time.Duration // with calls under way and nothing heard for so long, the connection is given up
 	idle    time.Duration // with no calls for so long, it is closed
 
-	mu      sync.Mutex
-	pending map[uint32]pending
-	xid     uint32
-	out     []byte    // records to be written
-	null    Request   // of the program that was called last
-	active  time.Time // of the last reply, or of the call that ended a pause
-	owed    bool      // a call was given up, and nothing has been heard since
-	asked   bool      // null was sent, and nothing has been heard since
-	replied bool      // at least once
-	err     error     // why the connection is over
+	mu       sync.Mutex
+	pending  map[uint32]pending
+	xid      uint32
+	out      []byte    // records to be written
+	null     Request   // of the program that was called last
+	active   time.Time // of the last record, or of the call that ended a pause
+	answered time.Time // of the last answer to a call
+	owed     bool      // a call was given up, and nothing has been heard since
+	asked    bool      // null was sent, and nothing has been heard since
+	replied  bool      // at least once
+	err      error     // why the connection is over
 
 	wake chan struct{} // tells the writer that out is not empty
 	over chan struct{} // closed when err is set
@@ -227,6 +232,7 @@ func (c *Conn) read() {
 		c.mu.Lock()
 		c.active, c.replied, c.owed, c.asked = time.Now(), true, false, false
 		if p, waits := c.pending[xid]; ok && waits {
+			c.answered = c.active
 			delete(c.pending, xid)
 			p.done <- reply
 		}
@@ -271,8 +277,12 @@ func (c *Conn) end(now time.Time) {
 
 // owing tells whether a call waits for longer than we have patience. The lock is held.
 func (c *Conn) owing(now time.Time) bool {
+	most := patience
+	if now.Sub(c.answered) > quietPatience {
+		most = quietPatience
+	}
 	for _, p := range c.pending {
-		if now.Sub(p.sent) > max(patience, c.silence) {
+		if now.Sub(p.sent) > max(most, c.silence) {
 			return true
 		}
 	}
