@@ -10,8 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	oracle "github.com/buildbarn/go-xdr/pkg/protocols/nfsv3"
 
@@ -255,27 +253,6 @@ func TestLooks(t *testing.T) {
 	if _, _, err := c.LookupIn(t.Context(), &rpc.Credential{}, dir, long); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
-}
-
-// TestVanishing: a directory that is there and that the server does not find when it lists it is neither empty nor gone.
-func TestVanishing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		noEnt := &status.Error{Version: 3, Op: "READDIRPLUS", Code: status.NoEnt}
-		tries, start := 0, time.Now()
-		_, err := listing(t.Context(), func() (page file.Page, there bool, err error) {
-			tries++
-			return page, true, noEnt
-		})
-		if took := time.Since(start); !errors.Is(err, syscall.EIO) || errors.Is(err, fs.ErrNotExist) || tries != vanishing || took < time.Second {
-			t.Errorf("%v after %d tries in %v", err, tries, took)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err = listing(ctx, func() (file.Page, bool, error) { return file.Page{}, true, noEnt })
-		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("when time is over: %v", err)
-		}
-	})
 }
 
 // TestListGone: what is gone is not there for those who list it, by its handle too.

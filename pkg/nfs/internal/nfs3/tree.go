@@ -2,9 +2,9 @@ package nfs3
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/listing"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/xdr"
@@ -24,29 +24,7 @@ func (c *Client) List(ctx context.Context, cred *rpc.Credential, path []string, 
 
 // ReadPage lists a directory by handle.
 func (c *Client) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Handle, from file.Cookie) (file.Page, error) {
-	return listing(ctx, func() (file.Page, bool, error) { return c.readPage(ctx, cred, dir, from) })
-}
-
-// vanishing is how often a listing is tried when the directory exists and yet READDIRPLUS answers NFS3ERR_NOENT: ganesha
-// does so when a name goes away under it.
-const vanishing = 8
-
-// listing lists until READDIRPLUS has another answer for a directory that is there. When there is none in the end, that is
-// no NFS3ERR_NOENT, which would be taken for the directory's.
-func listing(ctx context.Context, list func() (page file.Page, there bool, err error)) (file.Page, error) {
-	for tries := 1; ; tries++ {
-		page, there, err := list()
-		if !there || !status.Is(err, status.NoEnt) {
-			return page, err
-		}
-		err = fmt.Errorf("the server does not list it while names in it go away: %w", &status.Error{Version: 3, Op: "READDIRPLUS", Code: status.IO})
-		if tries == vanishing {
-			return page, err
-		}
-		if over := rpc.Sleep(ctx, rpc.Pause(tries)); over != nil {
-			return page, fmt.Errorf("%w: %w", err, over)
-		}
-	}
+	return listing.Page(ctx, func() (file.Page, bool, error) { return c.readPage(ctx, cred, dir, from) })
 }
 
 // readPage also tells whether a directory is there that READDIRPLUS does not find; it is unless the server says that it is not.

@@ -2,10 +2,10 @@ package nfs4
 
 import (
 	"context"
-	"fmt"
 	"syscall"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/listing"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
 )
@@ -181,29 +181,7 @@ func (c *Client) occupied(ctx context.Context, cred *rpc.Credential, to []string
 
 // List returns one page of the directory at path.
 func (c *Client) List(ctx context.Context, cred *rpc.Credential, path []string, from file.Cookie) (file.Page, error) {
-	return listing(ctx, func() (file.Page, bool, error) { return c.list(ctx, cred, path, from) })
-}
-
-// vanishing is how often a listing is tried when the directory exists and yet READDIR answers NFS4ERR_NOENT: ganesha does
-// so when a name goes away under it.
-const vanishing = 8
-
-// listing lists until READDIR has another answer for a directory that is there. When there is none in the end, that is no
-// NFS4ERR_NOENT, which would be taken for the directory's.
-func listing(ctx context.Context, list func() (page file.Page, there bool, err error)) (file.Page, error) {
-	for tries := 1; ; tries++ {
-		page, there, err := list()
-		if !there || !status.Is(err, status.NoEnt) {
-			return page, err
-		}
-		err = fmt.Errorf("the server does not list it while names in it go away: %w", &status.Error{Version: 4, Op: "READDIR", Code: status.IO})
-		if tries == vanishing {
-			return page, err
-		}
-		if over := rpc.Sleep(ctx, rpc.Pause(tries)); over != nil {
-			return page, fmt.Errorf("%w: %w", err, over)
-		}
-	}
+	return listing.Page(ctx, func() (file.Page, bool, error) { return c.list(ctx, cred, path, from) })
 }
 
 // list also tells whether there is a directory at path.

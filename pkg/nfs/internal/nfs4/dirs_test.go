@@ -6,9 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
@@ -121,27 +119,6 @@ func TestListPages(t *testing.T) {
 		f.set(once(opReaddir, fault{op: opReaddir, code: status.NoEnt}))
 		if _, err := byHandle(file.Cookie{}); err != nil {
 			t.Errorf("by handle: %v", err)
-		}
-	})
-}
-
-// TestVanishing: a directory that is there and that the server does not find when it lists it is neither empty nor gone.
-func TestVanishing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		noEnt := &status.Error{Version: 4, Op: "READDIR", Code: status.NoEnt}
-		tries, start := 0, time.Now()
-		_, err := listing(t.Context(), func() (page file.Page, there bool, err error) {
-			tries++
-			return page, true, noEnt
-		})
-		if took := time.Since(start); !errors.Is(err, syscall.EIO) || errors.Is(err, fs.ErrNotExist) || tries != vanishing || took < time.Second {
-			t.Errorf("%v after %d tries in %v", err, tries, took)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err = listing(ctx, func() (file.Page, bool, error) { return file.Page{}, true, noEnt })
-		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("when time is over: %v", err)
 		}
 	})
 }

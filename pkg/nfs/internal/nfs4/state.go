@@ -75,16 +75,10 @@ func (n numbered) answered(r *results) {
 	}
 }
 
-// Statuses that nothing else here depends on.
-const (
-	noFileHandle status.Code = 10020
-	badXDR       status.Code = 10036
-)
-
 // uncounted tells of the status of an owner's request that the server has not counted it (RFC 7530 section 9.1.7).
 func uncounted(c status.Code) bool {
 	switch c {
-	case status.StaleClientID, status.StaleStateID, status.BadStateID, status.BadSeqID, badXDR, status.Resource, noFileHandle, status.Moved:
+	case status.StaleClientID, status.StaleStateID, status.BadStateID, status.BadSeqID, status.BadXDR, status.Resource, status.NoFileHandle, status.Moved:
 		return true
 	}
 	return false

@@ -163,7 +163,7 @@ func TestOwnersServeAgain(t *testing.T) {
 // TestRequestsAreCounted: an owner whose request is refused serves again, whether the server counts that request or not.
 func TestRequestsAreCounted(t *testing.T) {
 	for _, code := range []status.Code{
-		status.Resource, status.Moved, badXDR, noFileHandle, // not counted
+		status.Resource, status.Moved, status.BadXDR, status.NoFileHandle, // not counted
 		status.Delay, status.Access, status.NoSpace,
 	} {
 		for _, tt := range []struct{ at, op uint32 }{{opOpen, opPutFH}, {opOpen, opOpen}, {opClose, opClose}} {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/file"
+	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/listing"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/rpc"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs/internal/status"
 )
@@ -77,7 +78,7 @@ func (r *results) found() (file.Handle, file.Attr, error) {
 
 // ReadPage lists a directory by handle; the entries have handles too.
 func (c *Client) ReadPage(ctx context.Context, cred *rpc.Credential, dir file.Handle, from file.Cookie) (file.Page, error) {
-	return listing(ctx, func() (file.Page, bool, error) { return c.readPage(ctx, cred, dir, from) })
+	return listing.Page(ctx, func() (file.Page, bool, error) { return c.readPage(ctx, cred, dir, from) })
 }
 
 // readPage also tells whether there is something at dir.

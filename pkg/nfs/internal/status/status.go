@@ -46,6 +46,7 @@ const (
 	ClientIDInUse  Code = 10017
 	Resource       Code = 10018
 	Moved          Code = 10019
+	NoFileHandle   Code = 10020
 	MinorMismatch  Code = 10021
 	StaleClientID  Code = 10022
 	StaleStateID   Code = 10023
@@ -56,6 +57,7 @@ const (
 	Symlink        Code = 10029
 	LeaseMoved     Code = 10031
 	AttrNotSupp    Code = 10032
+	BadXDR         Code = 10036
 	BadOwner       Code = 10039
 	OpIllegal      Code = 10044
 	AdminRevoked   Code = 10047
