@@ -85,10 +85,10 @@ func (list Inline) check(m volume.Mountpoint) (volume.Mountpoint, error) {
 		key, value, _ := strings.Cut(o, "=")
 		isVersion := strings.HasSuffix(key, "vers")
 		switch {
-		case isVersion && slices.Contains(inlineOptions, key) && !strings.HasPrefix(value, "4"):
-			mistake("an inline volume is mounted with NFSv4: remove the mount option %q, or use a claim", key)
 		case !slices.Contains(inlineOptions, key):
 			mistake("an inline volume cannot have the mount option %q: remove it, or use a claim", key)
+		case isVersion && !strings.HasPrefix(value, "4"):
+			mistake("an inline volume is mounted with NFSv4: remove the mount option %q, or use a claim", key)
 		}
 		if isVersion || strings.HasPrefix(key, "v4") {
 			forced = forcedInline

@@ -93,46 +93,48 @@ func (c *creation) checkAbove(ctx context.Context) error {
 // madeMeanwhile judges a directory that was not there when we looked and is there now that it is reserved for us. If
 // it is as we would have made it, it is our own: another process, whose lease is over, makes the same volume.
 func (c *creation) madeMeanwhile(ctx context.Context) error {
-	dir, class := string(c.record.Dir), c.request.Class
-	info, err := c.Lstat(ctx, dir)
+	info, err := c.Lstat(ctx, string(c.record.Dir))
 	switch {
 	case err != nil:
 		return err
 	case info == nil:
 		return registry.ErrChanged
-	case !info.IsDir() || !madeAs(info, class):
+	case !info.IsDir() || !madeAs(info, c.request.Class):
 		return c.appeared()
 	}
-	content, err := c.FS.ReadDir(ctx, dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return registry.ErrChanged
-	}
+	empty, err := c.isEmpty(ctx)
 	if err != nil {
-		return fmt.Errorf("listing directory %q: %w", dir, err)
+		return err
 	}
-	if len(content) > 0 {
+	if !empty {
 		return c.appeared()
 	}
 	return c.checkBelow(ctx)
 }
 
+// isEmpty lists the directory, which was there just before.
+func (c *creation) isEmpty(ctx context.Context) (bool, error) {
+	content, err := c.FS.ReadDir(ctx, string(c.record.Dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, registry.ErrChanged
+	}
+	if err != nil {
+		return false, fmt.Errorf("listing directory %q: %w", c.record.Dir, err)
+	}
+	return len(content) == 0, nil
+}
+
 // finishDir gives mode and owner to a directory that an earlier call made and could not give them to: some servers take more than
 // one step. One in which there is something is in use, and has what its users gave it.
 func (c *creation) finishDir(ctx context.Context) error {
-	dir, class := string(c.record.Dir), c.request.Class
+	class := c.request.Class
 	if madeAs(c.seen.Info, class) {
 		return nil
 	}
-	content, err := c.FS.ReadDir(ctx, dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return registry.ErrChanged
-	case err != nil:
-		return fmt.Errorf("listing directory %q: %w", dir, err)
-	case len(content) > 0:
-		return nil
+	if empty, err := c.isEmpty(ctx); err != nil || !empty {
+		return err
 	}
-	return c.ChangeDir(ctx, dir, &class.Mode, class.UID, class.GID)
+	return c.ChangeDir(ctx, string(c.record.Dir), &class.Mode, class.UID, class.GID)
 }
 
 func (c *creation) appeared() error {
