@@ -24,32 +24,37 @@ func (c *copier) again(ctx context.Context, d *dir, cause error) (there bool, er
 	return true, rpc.Sleep(ctx, rpc.Pause(d.looks))
 }
 
-// find looks a directory up by its name, and that above it where the server does not know that any more either. Another directory
-// that has its name by now is not it.
+// find looks a directory up by its name.
 func (c *copier) find(ctx context.Context, d *dir) (h file.Handle, there bool, err error) {
 	if d.parent == nil {
 		return d.from, true, nil
 	}
+	return c.same(ctx, d.parent, d.name, &d.attr)
+}
+
+// same looks for something by its name in a directory, which is found again where the server does not know that any more either.
+// Another thing that has its name by now is not it.
+func (c *copier) same(ctx context.Context, d *dir, name string, was *file.Attr) (h file.Handle, there bool, err error) {
 	var attr file.Attr
-	for above := d.parent.from; ; {
-		err := c.try(ctx, c.readers(&d.parent.attr), func(cred *rpc.Credential) (err error) {
-			h, attr, err = c.LookupIn(ctx, cred, above, d.name)
+	for from := d.from; ; {
+		err := c.try(ctx, c.readers(&d.attr), func(cred *rpc.Credential) (err error) {
+			h, attr, err = c.LookupIn(ctx, cred, from, name)
 			return err
 		})
 		switch {
 		case err == nil:
-			return h, attr.IsDir() && attr.FileID == d.attr.FileID, nil
+			return h, attr.Type == was.Type && attr.FileID == was.FileID, nil
 		case status.Is(err, status.NoEnt):
 			return "", false, nil
 		case !status.Dead(err):
-			return "", false, fmt.Errorf("looking up %q: %w", d.path(), err)
+			return "", false, fmt.Errorf("looking up %q: %w", d.child(name), err)
 		}
-		known := above
-		if above, there, err = c.find(ctx, d.parent); err != nil || !there {
+		known := from
+		if from, there, err = c.find(ctx, d); err != nil || !there {
 			return "", false, err
 		}
-		if above == known {
-			return "", false, fmt.Errorf("looking up %q: the server does not know what it is in: %w", d.path(), syscall.ESTALE)
+		if from == known {
+			return "", false, fmt.Errorf("looking up %q: the server does not know what it is in: %w", d.child(name), syscall.ESTALE)
 		}
 	}
 }

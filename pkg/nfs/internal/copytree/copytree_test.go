@@ -350,13 +350,18 @@ func testLostTrack(t *testing.T) {
 	}
 }
 
-// TestHandlesAreForgotten: a server may forget the handles of a directory and of those above it, and give them new ones.
+// TestHandlesAreForgotten: a server may forget the handles of a directory and of those above it, and give them new ones, while it is
+// listed, and while extended attributes of a file in it are read.
 func TestHandlesAreForgotten(t *testing.T) {
-	s := newServer()
-	s.plant(0o755, 0, "from/", "from/dir/", "from/dir/sub/", "from/dir/sub/inside:3")
-	forgotten := false
-	s.before = func(op string, h file.Handle) error {
-		if sub := s.at("from/dir/sub"); op == "READDIR" && !forgotten && h == sub.handle {
+	for op, at := range map[string]string{"READDIR": "from/dir/sub", "LISTXATTRS": "from/dir/sub/inside"} {
+		s := newServer()
+		s.plant(0o755, 0, "from/", "from/dir/", "from/dir/sub/", "from/dir/sub/inside:3")
+		s.at("from/dir/sub/inside").xattrs = map[string]string{"user.a": "b"}
+		forgotten := false
+		s.before = func(did string, h file.Handle) error {
+			if did != op || forgotten || h != s.at(at).handle {
+				return nil
+			}
 			forgotten = true
 			for _, path := range []string{"from/dir/sub", "from/dir"} {
 				n, above := s.at(path), s.at(path[:strings.LastIndexByte(path, '/')])
@@ -364,13 +369,13 @@ func TestHandlesAreForgotten(t *testing.T) {
 				n.handle += "'"
 				s.nodes[n.handle], above.children[path[strings.LastIndexByte(path, '/')+1:]] = n, n.handle
 			}
+			return failure("PUTFH", status.Stale)
 		}
-		return nil
+		if err := s.run(t.Context(), 0, nil); err != nil || !forgotten {
+			t.Fatal(op, err)
+		}
+		compare(t, "the copy, handles forgotten at "+op, s.tree("to"), s.tree("from"))
 	}
-	if err := s.run(t.Context(), 0, nil); err != nil || !forgotten {
-		t.Fatal(err)
-	}
-	compare(t, "the copy", s.tree("to"), s.tree("from"))
 }
 
 // TestTwinChanges: a file whose names are listed at different times, and that changes in between, is copied as it was met first. A

@@ -110,11 +110,11 @@ func (c *copier) links(ctx context.Context, d *dir, links []link) (again []file.
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-		same, err := c.same(ctx, &l)
+		twin, err := c.isTwin(ctx, &l)
 		if err != nil {
 			return nil, fmt.Errorf("looking at %q: %w", d.child(l.entry.Name), err)
 		}
-		if !same {
+		if !twin {
 			c.twins.forget(l.entry.Attr.FileID, l.twin)
 			again = append(again, l.entry)
 			continue
@@ -135,9 +135,9 @@ func (c *copier) links(ctx context.Context, d *dir, links []link) (again []file.
 	return again, g.wait()
 }
 
-// same tells whether a name is one of the file that was copied. Its attributes may have changed since, which the copy does not have;
+// isTwin tells whether a name is one of the file that was copied. Its attributes may have changed since, which the copy does not have;
 // but where the copied file is gone, the name is of another one that has got its inode number.
-func (c *copier) same(ctx context.Context, l *link) (bool, error) {
+func (c *copier) isTwin(ctx context.Context, l *link) (bool, error) {
 	of := &l.twin.of
 	if of.To == "" || c.sum("", &of.Attr) == c.sum("", &l.entry.Attr) {
 		return of.To != "", nil

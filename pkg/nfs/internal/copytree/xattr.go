@@ -42,7 +42,7 @@ func (c *copier) xattrsOfSome(ctx context.Context, d *dir, some []*thing) error 
 		case !gone(err):
 			return fmt.Errorf("giving the copy of %q its extended attributes: %w", d.child(some[0].Name), err)
 		}
-		there, look := c.there(ctx, d, some[0])
+		_, there, look := c.same(ctx, d, some[0].Name, &some[0].Attr)
 		switch {
 		case look != nil:
 			return look
@@ -53,19 +53,6 @@ func (c *copier) xattrsOfSome(ctx context.Context, d *dir, some []*thing) error 
 		}
 	}
 	return nil
-}
-
-// there tells whether something of the source has not been removed. Another file may have its name by now.
-func (c *copier) there(ctx context.Context, d *dir, t *thing) (bool, error) {
-	var now file.Attr
-	err := c.try(ctx, c.readers(&d.attr), func(cred *rpc.Credential) (err error) {
-		_, now, err = c.LookupIn(ctx, cred, d.from, t.Name)
-		return err
-	})
-	if gone(err) {
-		return false, nil
-	}
-	return err == nil && now.FileID == t.Attr.FileID, err
 }
 
 // xattrsOf gives the copy of a directory the extended attributes.
