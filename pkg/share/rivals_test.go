@@ -162,6 +162,35 @@ func TestArchiveMeanwhile(t *testing.T) {
 	})
 }
 
+// TestArchiveNameFreed: another try for the same volume has the archive's name reserved for just the moment in which we want it.
+func TestArchiveNameFreed(t *testing.T) {
+	w := &world{T: t, fs: memfs.New()}
+	var v volume.Volume
+	w.must(w.clean(creates(&v, request("pvc-1", "data", volume.Archive, false))))
+	w.write("data/old", "a")
+	link := volume.Reserved + "/directories/archived-data"
+	freed := 0
+	p := newProcess(w.fs, "", 0, 0)
+	defer p.Close()
+	p.hooked.Before = func(ctx context.Context, call sharetest.Call) error {
+		switch {
+		case freed > 0:
+		case call.Op == "Symlink" && call.Names[1] == link:
+			return w.fs.Symlink(ctx, "../volumes/pvc-1.json", link)
+		case call.Op == "Readlink" && call.Names[0] == link && w.exists(link):
+			freed++
+			return w.fs.Remove(ctx, link)
+		}
+		return nil
+	}
+	w.must(p.Delete(p.ctx, v.ID, nil))
+	if freed != 1 {
+		t.Errorf("the name was freed %d times", freed)
+	}
+	w.emptied()
+	w.holds(nil, "archived-data/", "archived-data/old=a")
+}
+
 // TestCreateBesideTheLast: the last volume below a directory is deleted while another one is made there, at any moment of either.
 func TestCreateBesideTheLast(t *testing.T) {
 	source := volume.ID{Location: place, Dir: "data", UUID: "pvc-0", Policy: volume.Delete}

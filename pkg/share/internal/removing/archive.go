@@ -75,7 +75,7 @@ func (d *deletion) archiveBeside(ctx context.Context) error {
 // directory of a volume is, so that no volume is made there; NFS cannot rename without replacing.
 func (d *deletion) archiveTo(ctx context.Context, from string, names []volume.Dir) error {
 	for _, target := range names {
-		owner, err := d.Reserve(ctx, d.seen.Key, target)
+		owner, err := d.reserveArchive(ctx, target)
 		if err != nil {
 			return err
 		}
@@ -94,6 +94,16 @@ func (d *deletion) archiveTo(ctx context.Context, from string, names []volume.Di
 		}
 	}
 	return fmt.Errorf("%w: directory %q has been archived %d times: move some of them away", volume.ErrExists, d.id.Dir, len(names))
+}
+
+// reserveArchive reserves the target. Another try for the same volume may have it for a moment.
+func (d *deletion) reserveArchive(ctx context.Context, target volume.Dir) (owner string, err error) {
+	for range registry.Attempts {
+		if owner, err = d.Reserve(ctx, d.seen.Key, target); !errors.Is(err, registry.ErrChanged) {
+			return owner, err
+		}
+	}
+	return "", fmt.Errorf("%w: others keep taking and freeing %q, where directory %q is to be archived: %w", volume.ErrBusy, target, d.id.Dir, err)
 }
 
 // archiveAt moves the directory to a name that is reserved for it. That reservation stays after an error with which the next
