@@ -1,34 +1,25 @@
 package migrate
 
 import (
-	"context"
 	"maps"
 
+	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
 // findExports reads NFS_SERVER and NFS_PATH of each PROVISIONER_NAME from the Deployments of the cluster; what the config says
-// counts more. Who may not list Deployments has to say it.
-func (m *Migration) findExports(ctx context.Context) (map[string]volume.Location, error) {
+// counts more.
+func (m *Migration) findExports(deployments []apps.Deployment) map[string]volume.Location {
 	found := map[string]volume.Location{}
-	list, err := m.Client.AppsV1().Deployments("").List(ctx, metav1.ListOptions{})
-	switch {
-	case errors.IsForbidden(err):
-	case err != nil:
-		return nil, explain(err, "listing the Deployments")
-	default:
-		for _, d := range list.Items {
-			for _, c := range d.Spec.Template.Spec.Containers {
-				addExport(found, c.Env)
-			}
+	for _, d := range deployments {
+		for _, c := range d.Spec.Template.Spec.Containers {
+			addExport(found, c.Env)
 		}
 	}
 	maps.Copy(found, m.Exports)
-	return found, nil
+	return found
 }
 
 func addExport(found map[string]volume.Location, environment []v1.EnvVar) {

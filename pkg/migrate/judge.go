@@ -49,6 +49,7 @@ func (m *Migration) judge(c *cluster, pv *v1.PersistentVolume) Volume {
 	if len(v.Pods) > 0 {
 		v.Reason = "pods that run keep their mount; pods that start later get it from the driver"
 	}
+	v.addRemark(c)
 	return v
 }
 
@@ -251,6 +252,9 @@ func (m *Migration) progressed(c *cluster, n note) Volume {
 	case there != nil && same(there, n.new) && there.DeletionTimestamp == nil && bound(there, claim) &&
 		there.Annotations[annReclaimPolicy] == "":
 		v.State, v.Reason = Converted, "undo is possible until finish"
+	}
+	if v.State != Gone {
+		v.addRemark(c)
 	}
 	return v
 }

@@ -3,9 +3,12 @@ package migrate
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
+	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
+	storage "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -36,6 +39,49 @@ func TestReclaimPolicyOfPeopleStays(t *testing.T) {
 	}
 	if pv := w.volume("pvc-a"); pv.Spec.NFS == nil || pv.Status.Phase != v1.VolumeBound {
 		t.Errorf("the volume is %+v", pv)
+	}
+}
+
+// Kubelet never gave the files of an in-tree volume to a pod's fsGroup, and does so to those of a CSI volume where the driver's object
+// says File: who plans to move such a volume is told, and how to prevent it.
+func TestPlanTellsOfFSGroup(t *testing.T) {
+	const told = "a pod with fsGroup 999 uses it"
+	file, none := storage.FileFSGroupPolicy, storage.NoneFSGroupPolicy
+	group := int64(999)
+	uses := func(claim string, group *int64) v1.PodSpec {
+		return v1.PodSpec{SecurityContext: &v1.PodSecurityContext{FSGroup: group}, Volumes: []v1.Volume{{VolumeSource: v1.VolumeSource{
+			PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: claim}}}}}
+	}
+	objects := slices.Concat(pair("running"), pair("stopped"), pair("groupless"), pair("unused"))
+	for name, group := range map[string]*int64{"running": &group, "groupless": nil} {
+		objects = append(objects, &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "shop"}, Spec: uses(name, group)})
+	}
+	objects = append(objects, &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "elsewhere", Namespace: "other"}, Spec: uses("unused", &group)},
+		&apps.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "stopped", Namespace: "shop"}, Spec: apps.DeploymentSpec{Template: v1.PodTemplateSpec{Spec: uses("stopped", &group)}}},
+		&storage.CSIDriver{ObjectMeta: metav1.ObjectMeta{Name: "file.example.com"}, Spec: storage.CSIDriverSpec{FSGroupPolicy: &file}},
+		&storage.CSIDriver{ObjectMeta: metav1.ObjectMeta{Name: "none.example.com"}, Spec: storage.CSIDriverSpec{FSGroupPolicy: &none}})
+	w := newWorld(t, objects...)
+	tellsOf := func(p Plan) (claims []string) {
+		for _, v := range p.Volumes {
+			if strings.Contains(v.Reason, told) && strings.Contains(v.Reason, "driver.fsGroupPolicy=None") {
+				claims = append(claims, v.Claim)
+			}
+		}
+		return claims
+	}
+	affected := []string{"shop/running", "shop/stopped"}
+	for driver, want := range map[string][]string{"file.example.com": affected, "none.example.com": nil, ours: nil, "absent.example.com": affected} {
+		m := w.migration(func(c *Config) { c.DriverName = driver })
+		if p := w.plan(m); !slices.Equal(tellsOf(p), want) || p.Count(Convertible) != 4 {
+			t.Errorf("%s: told of %v, want %v: %+v", driver, tellsOf(p), want, p.Volumes)
+		}
+	}
+	m := w.migration(func(c *Config) { c.DriverName = "file.example.com" })
+	if err := m.Apply(t.Context(), w.plan(m)); err != nil {
+		t.Fatal(err)
+	}
+	if p := w.plan(m); !slices.Equal(tellsOf(p), affected) || p.Count(Converted) != 4 {
+		t.Errorf("converted: told of %v: %+v", tellsOf(p), p.Volumes)
 	}
 }
 

@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
+	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	storage "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -84,6 +87,8 @@ type cluster struct {
 	places  []place                              // of the volumes that are on an NFS server
 	claims  map[string]*v1.PersistentVolumeClaim // by namespace/name
 	pods    map[string][]string                  // names by namespace/name of a claim
+	groups  map[string]int64                     // fsGroup of a pod, by namespace/name of a claim
+	policy  storage.FSGroupPolicy                // what kubelet does to our volumes for it
 	classes map[string]*storage.StorageClass
 	notes   map[string]note // by the PersistentVolume's name
 	exports map[string]volume.Location
@@ -167,7 +172,7 @@ func (m *Migration) from(pv *v1.PersistentVolume) bool {
 
 // look reads everything once.
 func (m *Migration) look(ctx context.Context) (*cluster, error) {
-	c := &cluster{claims: map[string]*v1.PersistentVolumeClaim{}, pods: map[string][]string{}, classes: map[string]*storage.StorageClass{}}
+	c := &cluster{claims: map[string]*v1.PersistentVolumeClaim{}, pods: map[string][]string{}, groups: map[string]int64{}, classes: map[string]*storage.StorageClass{}}
 	pvs, err := m.Client.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("listing the PersistentVolumes: %w", err)
@@ -185,17 +190,7 @@ func (m *Migration) look(ctx context.Context) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing the pods: %w", err)
 	}
-	for _, pod := range pods.Items {
-		if pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed {
-			continue
-		}
-		for _, source := range pod.Spec.Volumes {
-			if claim := source.PersistentVolumeClaim; claim != nil {
-				key := pod.Namespace + "/" + claim.ClaimName
-				c.pods[key] = append(c.pods[key], pod.Name)
-			}
-		}
-	}
+	c.addPods(pods.Items)
 	classes, err := m.Client.StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("listing the StorageClasses: %w", err)
@@ -206,6 +201,47 @@ func (m *Migration) look(ctx context.Context) (*cluster, error) {
 	if c.notes, err = m.notes(ctx); err != nil {
 		return nil, err
 	}
-	c.exports, err = m.findExports(ctx)
+	if c.policy, err = m.groupPolicy(ctx); err != nil {
+		return nil, err
+	}
+	deployments, err := m.deployments(ctx)
+	c.addDeployments(deployments)
+	c.exports = m.findExports(deployments)
 	return c, err
+}
+
+// deployments are those of the cluster. Who may not list them does without.
+func (m *Migration) deployments(ctx context.Context) ([]apps.Deployment, error) {
+	list, err := m.Client.AppsV1().Deployments("").List(ctx, metav1.ListOptions{})
+	if apierrors.IsForbidden(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the Deployments: %w", err)
+	}
+	return list.Items, nil
+}
+
+// addPods notes who uses which claim.
+func (c *cluster) addPods(pods []v1.Pod) {
+	for _, pod := range pods {
+		c.addGroup(pod.Namespace, pod.Spec)
+		if pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed {
+			continue
+		}
+		for key := range claimsOf(pod.Namespace, pod.Spec) {
+			c.pods[key] = append(c.pods[key], pod.Name)
+		}
+	}
+}
+
+// claimsOf are the claims of a pod, as namespace/name.
+func claimsOf(namespace string, pod v1.PodSpec) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, source := range pod.Volumes {
+			if claim := source.PersistentVolumeClaim; claim != nil && !yield(namespace+"/"+claim.ClaimName) {
+				return
+			}
+		}
+	}
 }

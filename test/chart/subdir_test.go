@@ -42,11 +42,15 @@ func TestGuidedInstallOfNFSSubdir(t *testing.T) {
 	}
 	_, after, _ := strings.Cut(string(text), "cat > values.yaml <<END\n")
 	values, _, _ := strings.Cut(after, "   END\n")
-	controller := render(t, strings.ReplaceAll(values, "\n   ", "\n")[3:])["controller.yaml"]
+	files := render(t, strings.ReplaceAll(values, "\n   ", "\n")[3:])
+	controller := files["controller.yaml"]
 	for _, want := range []string{"--provisioner-name=cluster.local/nfs-subdir-external-provisioner\n", "--provisioner-name=cluster.local/second=10.0.0.2:/exports/second\n", `value: "/exports/k8s"`} {
 		if !strings.Contains(controller, want) {
 			t.Errorf("the controller has no %q:\n%s", want, controller)
 		}
+	}
+	if driver := files["csidriver.yaml"]; !strings.Contains(driver, "fsGroupPolicy: None\n") {
+		t.Errorf("kubelet gives files to groups, which it did not with in-tree volumes:\n%s", driver)
 	}
 }
 
