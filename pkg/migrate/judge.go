@@ -38,7 +38,7 @@ func (m *Migration) judge(c *cluster, pv *v1.PersistentVolume) Volume {
 		v.new, refusal = m.successor(c, pv)
 	}
 	if refusal == nil {
-		refusal = alone(c, pv, v)
+		refusal = cmp.Or(alone(c, pv, v), locks(pv, v.new))
 	}
 	if refusal != nil {
 		v.State, v.Reason = Refused, refusal.Error()

@@ -331,10 +331,18 @@ func (w world) asBeforeBut(name string) {
 func TestRefused(t *testing.T) {
 	type change = func(*v1.PersistentVolume, *v1.PersistentVolumeClaim)
 	block := v1.PersistentVolumeBlock
+	mounted := func(options ...string) change {
+		return func(pv *v1.PersistentVolume, _ *v1.PersistentVolumeClaim) { pv.Spec.MountOptions = options }
+	}
 	cases := map[string]struct {
 		change change
 		words  string
 	}{
+		"locks":    {mounted("hard", "nfsvers=3"), "`nolock` where nobody locks"},
+		"locks v3": {mounted("vers=4.1,v3"), "NFSv3"},
+		"locks beta": {func(pv *v1.PersistentVolume, _ *v1.PersistentVolumeClaim) {
+			pv.Annotations[v1.MountOptionAnnotation] = "vers=3"
+		}, "annotation volume.beta.kubernetes.io/mount-options"},
 		"released":  {func(_ *v1.PersistentVolume, c *v1.PersistentVolumeClaim) { c.Name = "another" }, "it is Released"},
 		"reclaimed": {func(_ *v1.PersistentVolume, c *v1.PersistentVolumeClaim) { c.UID = "other" }, "it is Released"},
 		"root":      {func(pv *v1.PersistentVolume, _ *v1.PersistentVolumeClaim) { pv.Spec.NFS.Path = "/exports/k8s" }, "not below"},

@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	storage "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
@@ -104,6 +105,33 @@ func TestMountOptionsOfTheAnnotation(t *testing.T) {
 	pv = w.volume("pvc-a")
 	if pv.Annotations[v1.MountOptionAnnotation] != "nfsvers=3,nolock" || !slices.Equal(pv.Spec.MountOptions, []string{"nfsvers=4.1"}) {
 		t.Errorf("undone, it has %v and %v", pv.Annotations, pv.Spec.MountOptions)
+	}
+}
+
+// What is said of locks, or another version of NFS, lets a volume go: only locks that end at the node unnoticed do not.
+func TestLocksThatAreSpokenOf(t *testing.T) {
+	var objects []runtime.Object
+	for name, options := range map[string][]string{
+		"none": nil, "four": {"vers=3", "nfsvers=4.2"}, "four-short": {"v3", "v4.1"}, "nolock": {"nfsvers=3,nolock"}, "lock": {"v3", "lock"}, "local": {"vers=3", "local_lock=flock"},
+	} {
+		objects = append(objects, pair(name, func(pv *v1.PersistentVolume, _ *v1.PersistentVolumeClaim) { pv.Spec.MountOptions = options })...)
+	}
+	w := newWorld(t, objects...)
+	if p := w.plan(w.migration()); p.Count(Convertible) != 6 {
+		t.Errorf("the plan is %+v", p)
+	}
+}
+
+// A volume of csi-driver-nfs has mount options in its attributes too.
+func TestLocksOfCSIVolumes(t *testing.T) {
+	const driver = "nfs.csi.k8s.io"
+	w := newWorld(t, pair("a", func(pv *v1.PersistentVolume, _ *v1.PersistentVolumeClaim) {
+		pv.Spec.PersistentVolumeSource = v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{Driver: driver, VolumeHandle: "free text##",
+			VolumeAttributes: map[string]string{"server": "s", "share": "/e", "mountOptions": "hard,nfsvers=3"}}}
+	})...)
+	p := w.plan(w.migration(func(c *Config) { c.From = []string{driver} }))
+	if len(p.Volumes) != 1 || p.Volumes[0].State != Refused || !strings.Contains(p.Volumes[0].Reason, "NFSv3") {
+		t.Errorf("the plan is %+v", p)
 	}
 }
 
