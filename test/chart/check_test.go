@@ -37,6 +37,8 @@ func TestWhatIsChecked(t *testing.T) {
 		"nfs: {server: '2001:db8::1', share: /}":          {"check", "[2001:db8::1]:/"},
 		"nfs: {server: s, share: /e}\ntls: {secretName: t}\nstorageClasses: [{name: a, create: false, mountOptions: [hard]}, {name: b, parameters: {server: o, share: /o}, mountOptions: [soft]}, {name: c, mountOptions: [vers=4.1, xprtsec=tls]}]": {
 			"check", "s:/e", "--options=vers=4.1", "--options=xprtsec=tls", "--tls-ca=/tls/ca.crt"},
+		"nfs: {server: s, share: /e}\nprovisionerNames: ['old/two=o:/o']\nstorageClasses: [{name: a, provisioner: old/two, mountOptions: [soft]}, {name: b, mountOptions: [hard]}]": {
+			"check", "s:/e", "--options=hard"},
 	} {
 		pods := checks(t, values)
 		if len(pods) != 1 || !slices.Equal(pods[0].Spec.Containers[0].Args, want) {

@@ -54,6 +54,29 @@ func TestGuidedInstallOfNFSSubdir(t *testing.T) {
 	}
 }
 
+// A class of an old name has the export of that name, unless it speaks the driver's language.
+func TestClassesWithTheExportOfTheirName(t *testing.T) {
+	const names = "provisionerNames: ['cluster.local/second=10.0.0.2:/exports/second', cluster.local/third]\n"
+	for class, made := range map[string]bool{
+		"{name: a, provisioner: cluster.local/second}":                                           true,
+		"{name: a, provisioner: cluster.local/second, parameters: {archiveOnDelete: \"false\"}}": true,
+		"{name: a, provisioner: cluster.local/second, parameters: {subDir: b}}":                  false,
+		"{name: a, provisioner: cluster.local/third}":                                            false,
+		"{name: a, provisioner: cluster.local/sec}":                                              false,
+		"{name: a}": false,
+		"{name: a, provisioner: cluster.local/second, parameters: {server: s, share: /e, subDir: b}}": true,
+	} {
+		files := render(t, names+"storageClasses: ["+class+"]")
+		if strings.Contains(files["storageclass.yaml"], "name: a") != made || strings.Contains(files["NOTES.txt"], "NOT MADE: StorageClass a") == made {
+			t.Errorf("%s is made: want %t\n%s\n%s", class, made, files["storageclass.yaml"], files["NOTES.txt"])
+		}
+	}
+	notes := render(t, names+"storageClasses: [{name: a, provisioner: cluster.local/third}]")["NOTES.txt"]
+	if !strings.Contains(notes, "cluster.local/third=HOST:/EXPORT") {
+		t.Errorf("nobody says how to keep the class what it is:\n%s", notes)
+	}
+}
+
 // A file of old values is told everything at once.
 func TestWholeFileOfNFSSubdir(t *testing.T) {
 	_, err := tryRender(t, "nfs: {server: 10.0.0.1, path: /exports}\nreplicaCount: 2\nstorageClass: {name: fast, onDelete: retain}\n")

@@ -97,8 +97,24 @@ annotations:
 {{- end -}}
 
 {{/*
-Whether a class names its export, itself or by the release's default: "yes", or empty. Called with a dict of root and class.
-Parameter names are case-insensitive to the driver, and so they are here.
+Whether a class has the export of its provisioner's name, NAME=SERVER:/PATH: "yes", or empty. Called with a dict of root and class. One
+that names an export or a subDir is the driver's, whatever its provisioner is called.
+*/}}
+{{- define "nfs-csi.namedExport" -}}
+{{- $named := "" -}}
+{{- $class := .class -}}
+{{- range .root.Values.provisionerNames -}}
+{{- if and $class.provisioner (hasPrefix (printf "%s=" $class.provisioner) .) }}{{ $named = "yes" }}{{ end -}}
+{{- end -}}
+{{- range $key, $value := $class.parameters -}}
+{{- if has (lower $key) (list "server" "share" "subdir") }}{{ $named = "" }}{{ end -}}
+{{- end -}}
+{{- $named -}}
+{{- end -}}
+
+{{/*
+Whether a class names its export, itself, by its provisioner's name or by the release's default: "yes", or empty. Called with a dict of
+root and class. Parameter names are case-insensitive to the driver, and so they are here.
 */}}
 {{- define "nfs-csi.hasExport" -}}
 {{- $nfs := .root.Values.nfs -}}
@@ -108,7 +124,8 @@ Parameter names are case-insensitive to the driver, and so they are here.
 {{- if eq (lower $key) "server" }}{{ $server = $value }}{{ end -}}
 {{- if eq (lower $key) "share" }}{{ $share = $value }}{{ end -}}
 {{- end -}}
-{{- if and $server $share }}yes
+{{- if include "nfs-csi.namedExport" . }}yes
+{{- else if and $server $share }}yes
 {{- else if $server -}}
 {{- fail (printf "storageClasses: class %q has a server but no share: set it in the class's parameters" .class.name) -}}
 {{- else if $share -}}
@@ -134,9 +151,9 @@ annotations:
 {{- $found := list -}}
 {{- $done := false -}}
 {{- range $class := .Values.storageClasses -}}
-{{- $own := false -}}
+{{- $own := include "nfs-csi.namedExport" (dict "root" $ "class" $class) -}}
 {{- range $key, $value := $class.parameters -}}
-{{- if has (lower $key) (list "server" "share") }}{{ $own = true }}{{ end -}}
+{{- if has (lower $key) (list "server" "share") }}{{ $own = "yes" }}{{ end -}}
 {{- end -}}
 {{- if and (not $done) (not $own) (ne $class.create false) -}}
 {{- $found = $class.mountOptions | default list -}}
