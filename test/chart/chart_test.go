@@ -70,19 +70,27 @@ func tryRender(t *testing.T, values string) (map[string]string, error) {
 // VolumeSnapshotClasses are not Kubernetes's own and are left out.
 func objects(t *testing.T, values string) []runtime.Object {
 	t.Helper()
-	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	var all []runtime.Object
 	for name, text := range render(t, values) {
-		if name == "NOTES.txt" || name == "podmonitor.yaml" || name == "prometheusrule.yaml" || name == "volumesnapshotclass.yaml" {
-			continue
+		all = append(all, decode(t, name, text)...)
+	}
+	return all
+}
+
+// decode is [objects] of what one template made.
+func decode(t *testing.T, name, text string) []runtime.Object {
+	t.Helper()
+	if name == "NOTES.txt" || name == "podmonitor.yaml" || name == "prometheusrule.yaml" || name == "volumesnapshotclass.yaml" {
+		return nil
+	}
+	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
+	var all []runtime.Object
+	for _, document := range chart.Documents(text) {
+		object, _, err := decoder.Decode([]byte(document), nil, nil)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, document)
 		}
-		for _, document := range chart.Documents(text) {
-			object, _, err := decoder.Decode([]byte(document), nil, nil)
-			if err != nil {
-				t.Fatalf("%s: %v\n%s", name, err, document)
-			}
-			all = append(all, object)
-		}
+		all = append(all, object)
 	}
 	return all
 }

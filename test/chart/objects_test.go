@@ -1,6 +1,7 @@
 package chart_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -94,6 +95,49 @@ metrics: {enabled: true, podMonitor: {enabled: true, labels: {team: own}}, rules
 	want := map[string]int{"Deployment": 1, "DaemonSet": 1, "StorageClass": 1, "VolumeSnapshotClass": 1, "PodMonitor": 2, "PrometheusRule": 1, "ConfigMap": 1}
 	if !reflect.DeepEqual(own, want) {
 		t.Errorf("own labels are on %v, want %v", own, want)
+	}
+}
+
+// Names may be made of digits, or be "true": they are strings all the same, which the API server insists on.
+func TestNamesThatLookLikeNumbers(t *testing.T) {
+	c, err := chart.Load(chartDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := c.Render("2024", "2025", `
+nfs: {server: s, share: /e}
+driver: {name: "1", secrets: [{namespace: "2", name: "3"}]}
+storageClasses: [{name: "2024", labels: {a: "1"}, annotations: {a: "true"}, parameters: {uid: "0755"}, mountOptions: ["2049"]}, {name: "true", provisioner: "4", default: true}]
+snapshots: {classes: [{name: "2024", default: true, annotations: {a: "0755"}}]}
+capacity: {enabled: true}
+nameOverride: "9"
+fullnameOverride: "2024"
+imagePullSecrets: [{name: "5"}]
+tls: {secretName: "6"}
+serviceAccount: {controller: "7", node: "8"}
+metrics: {enabled: true, podMonitor: {enabled: true}, rules: {enabled: true}, dashboard: {enabled: true}}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		decode(t, name, text)
+		if name == "NOTES.txt" {
+			continue
+		}
+		for _, document := range chart.Documents(text) {
+			asJSON, err := yaml.YAMLToJSON([]byte(document))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(asJSON, &struct { // what those have that are not decoded
+				Metadata   metav1.ObjectMeta
+				Driver     string
+				Parameters map[string]string
+			}{}); err != nil {
+				t.Errorf("%s: %v\n%s", name, err, document)
+			}
+		}
 	}
 }
 

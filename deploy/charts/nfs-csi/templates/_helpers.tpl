@@ -18,16 +18,16 @@
 
 {{/* What selects the pods of one component. Called with (dict "root" $ "component" "controller"). Never changes between versions. */}}
 {{- define "nfs-csi.selector" -}}
-app.kubernetes.io/name: {{ include "nfs-csi.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "nfs-csi.name" .root | toYaml }}
+app.kubernetes.io/instance: {{ toYaml .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{/* Labels of every object. Called with the root, or with a dict of root, component and the object's own labels, which count more. */}}
 {{- define "nfs-csi.labels" -}}
 {{- $root := .root | default . -}}
-app.kubernetes.io/name: {{ include "nfs-csi.name" $root }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/name: {{ include "nfs-csi.name" $root | toYaml }}
+app.kubernetes.io/instance: {{ toYaml $root.Release.Name }}
 {{- with .component }}
 app.kubernetes.io/component: {{ . }}
 {{- end }}
@@ -78,7 +78,7 @@ annotations:
 {{- with .Values.tls.secretName -}}
 - name: tls
   secret:
-    secretName: {{ . }}
+    secretName: {{ toYaml . }}
 {{- end -}}
 {{- end -}}
 
