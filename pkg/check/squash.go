@@ -25,14 +25,18 @@ func (s *scratch) squash(ctx context.Context, m made) {
 	other, err := s.asStranger(ctx)
 	l.Data["strangerOwner"] = other
 	all := err == nil && other != stranger
+	closed := errors.Is(err, fs.ErrPermission) // to all but its owner, whom the server would let in as well if it made one user of all
 	switch {
-	case err != nil:
+	case err != nil && !closed:
 		l.Status, l.Text, l.Fix = Warn, fmt.Sprintf("whom the server makes of others cannot be told: %v", err), fixOf(err)
 	case all:
 		l.Status, l.Text = Warn, fmt.Sprintf("all_squash: whatever anybody makes belongs to user %d", other)
 		l.Fix = "volumes work, and their owners mean nothing: leave uid and gid out of StorageClasses and fsGroup out of pods, or export with no_all_squash"
 	case who == 0 && root == 0:
 		l.Status, l.Text = OK, "no_root_squash: owners are kept as they are"
+	case closed && !s.rootEnters(ctx):
+		l.Status, l.Text = Warn, fmt.Sprintf("root_squash: the driver works as user %d, and nodes, which mount as root, may not enter the directory: mounts of volumes are refused, with NFSv4 at least", root)
+		l.Fix = "let everybody enter it, on the server: chmod o+x; or export with no_root_squash"
 	default:
 		l.Status, l.Text = Warn, fmt.Sprintf("root_squash: the driver works as user %d, whom the volumes will belong to", root)
 		l.Fix = "volumes work; for StorageClasses with uid or gid and pods with fsGroup export with no_root_squash to the controller and the nodes"
@@ -47,11 +51,26 @@ func (s *scratch) squash(ctx context.Context, m made) {
 	}
 }
 
+// openAs opens the export as one user and nobody else.
+func (s *scratch) openAs(ctx context.Context, who nfs.Credential) (*nfs.FS, error) {
+	config := s.NFS
+	config.ActAsOwner, config.Credential, config.Versions = false, who, []nfs.Version{s.fs.Version()}
+	return nfs.Open(ctx, config)
+}
+
+// rootEnters says whether whom the server makes of root may enter the directory.
+func (s *scratch) rootEnters(ctx context.Context) bool {
+	f, err := s.openAs(ctx, nfs.Credential{})
+	if err == nil {
+		defer f.Close()
+		_, err = f.Lstat(ctx, s.dir)
+	}
+	return !errors.Is(err, fs.ErrPermission)
+}
+
 // asStranger makes a directory as a user that owns nothing, and answers whom it belongs to.
 func (s *scratch) asStranger(ctx context.Context) (owner uint32, err error) {
-	config := s.NFS
-	config.ActAsOwner, config.Credential, config.Versions = false, nfs.Credential{UID: stranger, GID: stranger}, []nfs.Version{s.fs.Version()}
-	f, err := nfs.Open(ctx, config)
+	f, err := s.openAs(ctx, nfs.Credential{UID: stranger, GID: stranger})
 	if err != nil {
 		return 0, err
 	}

@@ -50,6 +50,6 @@ func (o *opening) mustWrite(writable bool) error {
 		return nil
 	}
 	return fmt.Errorf("%w: neither we nor the directory's owner may write there (export it read-write to this client's "+
-		"address; with all_squash, let the directory belong to the anonymous user; if both are so, the path may be one above "+
-		"the export)", ErrRefused)
+		"address; with root_squash, let the directory belong to a user who is not root, or export it with no_root_squash; with all_squash, "+
+		"let it belong to the anonymous user; if all is so, the path may be one above the export)", ErrRefused)
 }

@@ -5,7 +5,10 @@ package conformance
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -53,6 +56,40 @@ func TestCheckGanesha(t *testing.T) {
 				wantNothing(t, tt.export)
 			}
 		})
+	}
+}
+
+// TestCheckDirectories: whose the directory is and who may enter it matters where root is squashed, and only there.
+func TestCheckDirectories(t *testing.T) {
+	g := nfsserver.StartGanesha(t)
+	for name, tt := range map[string]struct {
+		above string
+		uid   int
+		mode  os.FileMode
+		want  []string
+	}{
+		"squashed root's":  {g.Squashed, 0, 0o755, []string{"fail export with root_squash, let the directory belong to a user who is not root"}},
+		"squashed, closed": {g.Squashed, nfsserver.SquashUID, 0o700, []string{"ok write user 1000", "warn squash may not enter the directory", "warn squash chmod o+x"}},
+		"squashed, open":   {g.Squashed, nfsserver.SquashUID, 0o711, []string{"ok write user 1000", "warn squash whom the volumes will belong to"}},
+		"closed":           {g.Export, 0, 0o700, []string{"ok write user 0", "ok squash no_root_squash", "ok chown"}},
+	} {
+		dir := filepath.Join(tt.above, name)
+		if err := errors.Join(os.Mkdir(dir, tt.mode), os.Chown(dir, tt.uid, tt.uid)); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range []nfs.Version{nfs.V42, nfs.V3} {
+			config := nfs.Config{Server: g.Host, Export: dir, Dial: g.Dial, Versions: []nfs.Version{v}}
+			wantLines(t, check.Run(t.Context(), check.Config{NFS: config, Timeout: checkTimeout}), tt.want...)
+			wantNothing(t, dir)
+		}
+	}
+	// What the warning says of nodes: they look the volume's directory up from above, as root.
+	volume := filepath.Join(g.Squashed, "squashed, closed", "volume")
+	if err := errors.Join(os.Mkdir(volume, 0o777), os.Chmod(volume, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := nfs.Open(t.Context(), nfs.Config{Server: g.Host, Export: volume, Dial: g.Dial, Versions: []nfs.Version{nfs.V42}}); !errors.Is(err, nfs.ErrRefused) {
+		t.Errorf("nodes are let in: %v, %v", f, err)
 	}
 }
 
