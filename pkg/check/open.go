@@ -133,11 +133,13 @@ func (c *checker) locks(context.Context) bool {
 	}
 	l := Line{Check: "locks", Status: Warn, Text: "version 3 locks by another service (NLM), and nodes mount with nolock: files are locked among the pods of one node only",
 		Fix: "use version 4 where pods on several nodes lock files; or mount option lock, with rpc.statd on every node"}
-	registered := slices.ContainsFunc(c.services, func(s nfs.Service) bool { return s.Program == nfs.ProgramLocks })
-	if !registered {
-		l.Text += "; the server's port mapper does not know it either"
+	if c.services != nil {
+		registered := slices.ContainsFunc(c.services, func(s nfs.Service) bool { return s.Program == nfs.ProgramLocks })
+		if !registered {
+			l.Text += "; the server's port mapper does not know it either"
+		}
+		l.Data = map[string]any{"nlm": registered}
 	}
-	l.Data = map[string]any{"nlm": registered}
 	c.found(l)
 	return true
 }

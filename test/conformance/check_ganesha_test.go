@@ -38,6 +38,7 @@ func TestCheckGanesha(t *testing.T) {
 		{"read-only", g.ReadOnly, false, check.Fail, []string{"fail export may write there", "fail export export it read-write", "ok space"}},
 		{"read-only, to look", g.ReadOnly, true, check.Warn, []string{"warn export may write there", "ok space"}},
 		{"for another client", g.Refused, false, check.Fail, []string{"fail export", "ok versions"}},
+		{"pseudo root", "/", false, check.Fail, []string{"warn exports / is not among", "fail export pseudo root only", "ok space the server does not say"}},
 		{"no export", "/nowhere/at/all", false, check.Fail, []string{"warn exports /nowhere/at/all is not among", "fail export does not exist on the server"}},
 		{"root, to look", g.Export, true, check.OK, all},
 	} {
@@ -52,7 +53,7 @@ func TestCheckGanesha(t *testing.T) {
 			if wrote := slices.ContainsFunc(r.Lines, func(l check.Line) bool { return l.Check == "write" }); wrote && tt.readOnly {
 				t.Error("it wrote")
 			}
-			if tt.export != "/nowhere/at/all" {
+			if strings.HasPrefix(tt.export, filepath.Dir(g.Export)) {
 				wantNothing(t, tt.export)
 			}
 		})
@@ -108,7 +109,15 @@ func TestCheckVersions(t *testing.T) {
 	wantLines(t, r, "ok portmap no port mapper", "ok versions the server has 4.2, 4.1, 4.0, not 3", "ok exports "+g.Export, "ok write")
 
 	r = check.Run(t.Context(), check.Config{NFS: nfs.Config{Server: g.Host, Export: g.Export, Dial: g.Dial, Versions: []nfs.Version{nfs.V3}}, Timeout: checkTimeout})
-	wantLines(t, r, "ok export version 3 opens it", "warn locks nolock", "ok write")
+	wantLines(t, r, "ok export version 3 opens it", "warn locks the server's port mapper does not know it either", "ok write")
+
+	r = check.Run(t.Context(), check.Config{NFS: nfs.Config{Server: g.Host, Port: 2049, MountPort: 20048, Export: g.Export, Dial: g.Dial, Versions: []nfs.Version{nfs.V3}}, Timeout: checkTimeout})
+	wantLines(t, r, "warn locks nolock")
+	for _, l := range r.Lines {
+		if strings.Contains(l.Text, "port mapper") {
+			t.Errorf("nobody asked the port mapper: %+v", l)
+		}
+	}
 }
 
 // TestCheckTLS: offered and trusted, offered and not trusted, and a server that wants our certificate.
