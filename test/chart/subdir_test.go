@@ -77,6 +77,21 @@ func TestClassesWithTheExportOfTheirName(t *testing.T) {
 	}
 }
 
+// Who takes over in-tree volumes and leaves fsGroup to kubelet is told what that does to files.
+func TestNotesOfFSGroup(t *testing.T) {
+	for values, told := range map[string]bool{
+		"provisionerNames: [a/b]":                                                    true,
+		"provisionerNames: [a/b]\ndriver: {fsGroupPolicy: None}":                     false,
+		"provisionerNames: [a/b]\nvolumeSource: nfs":                                 false,
+		"nfs: {server: s, share: /e}":                                                false,
+		"nfs: {server: s, share: /e}\nstorageClasses: [{name: a, provisioner: a/b}]": true,
+	} {
+		if got := strings.Contains(render(t, values)["NOTES.txt"], "driver.fsGroupPolicy=None"); got != told {
+			t.Errorf("%q: told: %t", values, got)
+		}
+	}
+}
+
 // A file of old values is told everything at once.
 func TestWholeFileOfNFSSubdir(t *testing.T) {
 	_, err := tryRender(t, "nfs: {server: 10.0.0.1, path: /exports}\nreplicaCount: 2\nstorageClass: {name: fast, onDelete: retain}\n")
