@@ -27,7 +27,7 @@ var hostile = []string{
 	"a\x00b", "\x00", "a\nb", "a\r\nb", "a\x1b[2Jb", "a\u009b2Jb", "a\u202eb", "a\u2028b", "caf\xe9", "\xff\xfe",
 	"#", "##", "####", "a#b#c#d#e#f", "srv#e#../x##", "srv#..#a##", "srv#e#a#../x#", "srv####", "srv#e###", "srv#e#.nfs-csi##", "srv#e#.NFS-csi/volumes/x##",
 	"nfs.example#exports/k8s#../x#../x#pvc-1", "nfs.example#exports/k8s#..#..#..",
-	".nfs-csi", ".nfs-csi/trash", "${", "${}", "${pvc.metadata.name", "${pvc.metadata.annotations.none}", "${.PVC.annotations.evil}", "$(reboot)", "`reboot`", "a;b", "%s%n%p",
+	".nfs-csi", ".nfs-csi/trash", "a/.nfs-csi", "srv#e#a/.nfs-csi/snapshots/x##", "${", "${}", "${pvc.metadata.name", "${pvc.metadata.annotations.none}", "${.PVC.annotations.evil}", "$(reboot)", "`reboot`", "a;b", "%s%n%p",
 	"fd00::1%eth0#x", "fe80::1%a,b=c", "[::1", "-o", "srv:2049", "a b", "-1", "1e400", "0x10", "9999999999999999999999", "NaN", "777h777h777h",
 	strings.Repeat("x", 256), strings.Repeat("a/", 400), strings.Repeat("x", 10<<10), strings.Repeat("x#", 5<<10), strings.Repeat("${.PVC.name}", 900), strings.Repeat("é", 5<<10),
 }
@@ -255,14 +255,16 @@ func checkSnapshotID(t *testing.T, id volume.SnapshotID) {
 	checkBelow(t, id.Path(volume.Dir(id.Name)), id.Location)
 }
 
-// checkBelow: path is strictly below the share and not in what is the driver's own there.
+// checkBelow: path is strictly below the share and not in what is the driver's own there, or on a share below.
 func checkBelow(t *testing.T, path string, l volume.Location) {
 	t.Helper()
 	share := strings.TrimSuffix(l.Share, "/") + "/"
 	rest, ok := strings.CutPrefix(path, share)
 	elements := strings.Split(rest, "/")
-	bad := func(e string) bool { return e == "" || e == "." || e == ".." || strings.ContainsAny(e, "\x00\n\\") }
-	if !ok || slices.ContainsFunc(elements, bad) || strings.EqualFold(elements[0], volume.Reserved) {
+	bad := func(e string) bool {
+		return e == "" || e == "." || e == ".." || strings.EqualFold(e, volume.Reserved) || strings.ContainsAny(e, "\x00\n\\")
+	}
+	if !ok || slices.ContainsFunc(elements, bad) {
 		t.Errorf("%q is not strictly below %s", path, l)
 	}
 }

@@ -74,7 +74,7 @@ func (list Inline) check(m volume.Mountpoint) (volume.Mountpoint, error) {
 	if !slices.ContainsFunc(list, func(l volume.Location) bool { return covers(l, m) }) {
 		mistake("%s:%s is not among the exports that inline volumes may name: use a claim, or have the administrator add it to --inline-servers", m.Server, m.Path)
 	}
-	if slices.ContainsFunc(strings.Split(m.Path, "/"), func(e string) bool { return strings.EqualFold(e, volume.Reserved) }) {
+	if volume.InReserved(m.Path) {
 		mistake("%q belongs to this driver: an inline volume may not name it", volume.Reserved)
 	}
 	if m.Root != nil {

@@ -86,7 +86,7 @@ func TestInlineVolumeIsRefused(t *testing.T) {
 		"dots in the share":   {on, inlineRequest(map[string]string{"share": "/home/../etc"}), `".."`},
 		"our records":         {on, inlineRequest(map[string]string{"subDir": ".nfs-csi/volumes"}), "reserved"},
 		"our records above":   {on, inlineRequest(map[string]string{"share": "/home/.NFS-csi"}), "belongs to this driver"},
-		"deeper records":      {on, inlineRequest(map[string]string{"subDir": "k8s/.nfs-csi"}), "belongs to this driver"},
+		"deeper records":      {on, inlineRequest(map[string]string{"subDir": "k8s/.nfs-csi"}), "reserved"},
 		"mode":                {on, inlineRequest(map[string]string{"mountPermissions": "0777"}), "cannot set mode and owner"},
 		"owner":               {on, inlineRequest(map[string]string{"uid": "0"}), "cannot set mode and owner"},
 		"another address":     {on, inlineRequest(map[string]string{"mountOptions": "hard,addr=192.0.2.66"}), `the mount option "addr"`},

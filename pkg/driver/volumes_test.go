@@ -232,7 +232,7 @@ func TestDeleteVolumeLeavesAlone(t *testing.T) {
 		"fake-vol-id", "my-static-volume", "nfs-server.default.svc.cluster.local/share##",
 		"server#share#../../etc#pvc-1#", "server#share#a/../b#pvc-1#", "server#share#.#pvc-1#", "server##..##", "server#../x#a##",
 		"server#share#a#../../b#", `server#share#a\..\b##`, "server#share#a#b#c#d", "server#share#a##purge",
-		"server#share#.nfs-csi##", "server#share#.nfs-csi/volumes##", "se rver#share#a##", "#share#a##", strings.Repeat("x", 5000),
+		"server#share#.nfs-csi##", "server#share#.nfs-csi/volumes##", "server#share#team/.nfs-csi/snapshots##", "se rver#share#a##", "#share#a##", strings.Repeat("x", 5000),
 	} {
 		if _, err := f.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: id}); err != nil {
 			t.Errorf("DeleteVolume(%q): %v", id, err)

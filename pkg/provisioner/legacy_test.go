@@ -117,6 +117,7 @@ func TestVolumesOfThePredecessorThatEscape(t *testing.T) {
 		"up":       {"/exports/k8s/../other", `".." is not allowed`},
 		"elswhere": {"/other/a", "name that with --provisioner-name=NAME=SERVER:/PATH"},
 		"ours":     {"/exports/k8s/.nfs-csi/volumes", "reserved"},
+		"another":  {"/exports/k8s/team/.nfs-csi/volumes", "reserved"},
 		"parent":   {"/exports/k8s/shop", "claim shop/child (PersistentVolume child)"},
 		"twin":     {"/exports/k8s/same", "claim shop/other (PersistentVolume other)"},
 		"csi":      {"/exports/k8s/csi", "PersistentVolume csi-child"},

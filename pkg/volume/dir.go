@@ -2,6 +2,7 @@ package volume
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -9,7 +10,7 @@ import (
 
 // Dir is the path of a volume's directory relative to its share: one or more elements joined by "/", never empty,
 // never absolute, valid UTF-8, never with an empty, "." or ".." element, a NUL, a control character or one that hides what is there, at most [MaxDir] bytes,
-// each element at most 255 bytes. A Dir that parses names a directory strictly below the share.
+// each element at most 255 bytes, none of them [Reserved]. A Dir that parses names a directory strictly below the share.
 type Dir string
 
 // MaxDir bounds a Dir in bytes; a CSI volume ID, which holds it, should stay below 1,024.
@@ -18,8 +19,13 @@ const MaxDir = 768
 // maxElement is NAME_MAX of every file system in use.
 const maxElement = 255
 
-// Reserved is the directory at the top of a share that is ours; no volume may be in it.
+// Reserved is the directory at the top of a share that is ours; no volume may be in it, nor in that of another share, which may lie below.
 const Reserved = ".nfs-csi"
+
+// InReserved says whether a path leads to, or through, what is [Reserved] on some share. To some servers the case of letters is all one.
+func InReserved(path string) bool {
+	return slices.ContainsFunc(strings.Split(path, "/"), func(e string) bool { return strings.EqualFold(e, Reserved) })
+}
 
 // ArchivePrefix begins the name of an archived volume's directory, as both predecessors have it.
 const ArchivePrefix = "archived-"
@@ -45,7 +51,7 @@ func ParseDir(s string) (Dir, error) {
 			return "", fmt.Errorf("%w: directory %q: %s", ErrInvalid, s, err)
 		}
 	}
-	if top, _, _ := strings.Cut(d, "/"); strings.EqualFold(top, Reserved) {
+	if InReserved(d) {
 		return "", fmt.Errorf("%w: directory %q: %q is reserved for this driver", ErrInvalid, s, Reserved)
 	}
 	return Dir(d), nil

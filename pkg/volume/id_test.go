@@ -49,7 +49,7 @@ func TestParseIDRefuses(t *testing.T) {
 		"srv#e#a\x1b[2Jb##", "srv#e#a\u009b2Jb##", "srv#e#a\u2028b##", "srv#e#a\u202eb##",
 		"fe80::1%a,b=c#e#a##", "fe80::1%a/b#e#a##", "fe80::1%a\nb#e#a##", strings.Repeat("s", 254) + "#e#a##",
 		"#e#a##", "srv name#e#a##", "srv;rm#e#a##", "srv:2049#e#a##", "-o#e#a##", "srv#e /\t#a##", "srv# /\n#a##",
-		"srv#e#.nfs-csi##", "srv#e#.nfs-csi/trash##", "srv#e#.NFS-CSI/x##", "srv#e#" + strings.Repeat("x", 256) + "##", strings.Repeat("x#", 5000),
+		"srv#e#.nfs-csi##", "srv#e#.nfs-csi/trash##", "srv#e#.NFS-CSI/x##", "srv#e#team/.nfs-csi/snapshots##", "srv#e#team/.NFS-csi##", "srv#e#" + strings.Repeat("x", 256) + "##", strings.Repeat("x#", 5000),
 		"srv#e#x#" + strings.Repeat("u", 769) + "#",
 	} {
 		if id, err := ParseID(text); !errors.Is(err, ErrInvalid) {
@@ -100,7 +100,7 @@ func TestNameIsTheLockAndRecordKey(t *testing.T) {
 }
 
 func FuzzParseID(f *testing.F) {
-	for _, s := range []string{"srv#exports/k8s#a/b#pvc-1#archive", "srv/e/d", "fd00::1#e#s", "srv#e##u#", "##", "srv#e#..##"} {
+	for _, s := range []string{"srv#exports/k8s#a/b#pvc-1#archive", "srv/e/d", "fd00::1#e#s", "srv#e##u#", "##", "srv#e#..##", "srv#e#a/.nfs-csi/b##", "srv#e#a#.nfs-csi#"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -126,8 +126,8 @@ func FuzzParseID(f *testing.F) {
 			t.Fatalf("%q says no policy", id.Explicit())
 		}
 		for _, e := range strings.Split(string(id.Dir), "/") {
-			if e == "" || e == "." || e == ".." {
-				t.Fatalf("directory %q of %q is not strictly below the share", id.Dir, s)
+			if e == "" || e == "." || e == ".." || strings.EqualFold(e, Reserved) {
+				t.Fatalf("directory %q of %q is not strictly below the share, or in what is ours", id.Dir, s)
 			}
 		}
 	})

@@ -59,8 +59,9 @@ func TestLegacyClassRefusesAndIgnores(t *testing.T) {
 
 func TestLegacyDir(t *testing.T) {
 	claim := Claim{Namespace: "shop", Name: "data", Volume: "pvc-1",
-		Labels:      map[string]string{"tier": "db", "app.kubernetes.io/name": "pg"},
-		Annotations: map[string]string{"nfs.io/storage-path": "a/b", "dot": ".", "up": "../x", "brace": "${.PVC.name}", "other": "finance"}}
+		Labels: map[string]string{"tier": "db", "app.kubernetes.io/name": "pg"},
+		Annotations: map[string]string{"nfs.io/storage-path": "a/b", "dot": ".", "up": "../x", "brace": "${.PVC.name}", "other": "finance",
+			"ours": ".nfs-csi/snapshots"}}
 	cases := []struct {
 		pattern string
 		want    Dir
@@ -103,7 +104,7 @@ func TestLegacyDir(t *testing.T) {
 		}
 	}
 	for _, escape := range []string{"/", "//", ".", "..", "../${.PVC.name}", "a/${.PVC.annotations.up}", "${.PVC.annotations.up}", "${.PVC.labels.none}/",
-		".nfs-csi/volumes", "${.PVC.annotations.brace}", "${pvc.metadata.name}", "a#b", "a\nb", strings.Repeat("x", 256)} {
+		".nfs-csi/volumes", "${.PVC.namespace}/${.PVC.annotations.ours}", "${.PVC.annotations.brace}", "${pvc.metadata.name}", "a#b", "a\nb", strings.Repeat("x", 256)} {
 		c, err := ParseLegacyClass(map[string]string{"pathPattern": escape, "onExisting": "adopt"})
 		if err != nil {
 			t.Fatal(err)
@@ -139,7 +140,7 @@ func TestBelowAndIn(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"", "/", "/exports", "/exports/k8s", "/exports/k8s/", "/exports/k8sx/a", "/exports/k8s/../a", "/exports/k8s/a/..", "exports/k8s/a",
-		"/exports/k8s/.nfs-csi/trash", "/exports/k8s/./"} {
+		"/exports/k8s/.nfs-csi/trash", "/exports/k8s/team/.nfs-csi/trash", "/exports/k8s/./"} {
 		if d, err := l.Below(path); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %q, %v", path, d, err)
 		}
@@ -163,6 +164,7 @@ func TestBelowAndIn(t *testing.T) {
 func FuzzLegacyDir(f *testing.F) {
 	f.Add("${.PVC.namespace}/${.PVC.annotations.a}", "../../etc")
 	f.Add("${.PVC.labels.a", "}")
+	f.Add("${.PVC.namespace}/${.PVC.annotations.a}", ".NFS-csi/volumes")
 	f.Fuzz(func(t *testing.T, pattern, value string) {
 		c, err := ParseLegacyClass(map[string]string{"pathPattern": pattern})
 		if len(pattern) > maxParameter {

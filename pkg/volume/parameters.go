@@ -45,7 +45,7 @@ var parameters = [...]Parameter{
 		"The exported directory in which volumes are directories. A VolumeSnapshotClass may only name the share of the volume."},
 	{ParamSubDir, InClass | InAttributes, "path below the share", "`namespace-claim-volume`, or chart value `driver.defaultSubDir`; as an attribute: the share itself",
 		"The directory. In a class it is a template: `${pvc.metadata.name}`, `${pvc.metadata.namespace}`, `${pv.metadata.name}`, `${pvc.metadata.labels.KEY}`, " +
-			"`${pvc.metadata.annotations.KEY}`, each with a fallback as in `${pvc.metadata.labels.team:-none}`."},
+			"`${pvc.metadata.annotations.KEY}`, each with a fallback as in `${pvc.metadata.labels.team:-none}`. No element of it may be `.nfs-csi`."},
 	{ParamPathPattern, InClass, "path below the share", "",
 		"`subDir` in the words of nfs-subdir-external-provisioner: `${.PVC.name}`, `${.PVC.namespace}`, `${.PVC.labels.KEY}`, `${.PVC.annotations.KEY}`. " +
 			"Where all of them are missing the directory is the default one."},

@@ -7,7 +7,7 @@ import (
 )
 
 var testClaim = Claim{Namespace: "shop", Name: "data-db-0", Volume: "pvc-7",
-	Labels: map[string]string{"app.kubernetes.io/name": "db"}, Annotations: map[string]string{"nfs.io/path": "a/b", "evil": "../../x", "dot": "."}}
+	Labels: map[string]string{"app.kubernetes.io/name": "db"}, Annotations: map[string]string{"nfs.io/path": "a/b", "evil": "../../x", "dot": ".", "ours": ".nfs-csi/snapshots"}}
 
 func TestTemplateExpand(t *testing.T) {
 	for text, want := range map[string]Dir{
@@ -41,6 +41,8 @@ func TestTemplateRefuses(t *testing.T) {
 		"${.PVC.annotations.dot}":                               `"." is not allowed`,
 		"${pvc.metadata.labels.none}":                           "the claim has no",
 		".nfs-csi/${pv.metadata.name}":                          "reserved",
+		"team/.NFS-csi/${pv.metadata.name}":                     "reserved",
+		"team/${.PVC.annotations.ours}":                         "reserved",
 		"a//b":                                                  "empty element",
 		"/":                                                     "the share itself",
 		"${pvc.metadata.uid}":                                   "${pvc.metadata.uid} is not known",
@@ -96,6 +98,7 @@ func TestTemplateKeys(t *testing.T) {
 func FuzzTemplate(f *testing.F) {
 	f.Add("${pvc.metadata.namespace}/${.PVC.annotations.x:-y}", "../..")
 	f.Add("${pvc.metadata.labels.x}", "/")
+	f.Add("a/${pvc.metadata.labels.x}", Reserved)
 	f.Fuzz(func(t *testing.T, text, value string) {
 		tpl, err := ParseTemplate(text)
 		if err != nil {

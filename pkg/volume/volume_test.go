@@ -142,7 +142,7 @@ func TestParseContextOfOthers(t *testing.T) {
 			t.Errorf("%s: mountpoint is %+v with root %+v, %v; want path %s, %d options and root %+v", name, m, m.Root, err, c.path, c.options, c.root)
 		}
 	}
-	for _, bad := range []map[string]string{nil, {"server": "s"}, {"share": "/e"}, with("subdir", "../x"), with("subdir", "a/.."), with("subdir", `a\..\b`),
+	for _, bad := range []map[string]string{nil, {"server": "s"}, {"share": "/e"}, with("subdir", "../x"), with("subdir", "a/.."), with("subdir", `a\..\b`), with("subdir", "team/.nfs-csi/snapshots/s"),
 		{"server": "s", "share": "/../x"}, with("subdir", "${pvc.metadata.name}", claim, "../x"), with("mountPermissions", "rwx"), with("uid", "root"), with("gid", "-1")} {
 		if m, err := ParseContext(bad); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%v is read as %+v, %v; want ErrInvalid", bad, m, err)
