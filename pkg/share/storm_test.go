@@ -273,6 +273,32 @@ func TestStormExpiry(t *testing.T) {
 	})
 }
 
+// TestStormExpiredByHand: somebody removes an archive that is kept for ever, which a visit takes for interrupted where it takes long, while
+// a volume is made of its directory.
+func TestStormExpiredByHand(t *testing.T) {
+	stormy(t, func(w *world, fly func() *process) {
+		var b volume.Volume
+		w.archivedOnce(0)
+		together(func() { _ = expiresByHand(fly()) }, func() {
+			for range 8 {
+				_ = visits(fly())
+				time.Sleep(10 * time.Minute)
+			}
+		}, func() {
+			w.must(tries(fly(), creates(&b, request("pvc-b", "archived-a", volume.Retain, true))))
+			w.puts("archived-a/new", "b")
+		})
+		w.must(w.clean(visits))
+		w.emptied()
+		w.tidied()
+		want := []string{"archived-a/", "archived-a/new=b"}
+		if w.exists("archived-a/file") {
+			want = append(want, "archived-a/file=old")
+		}
+		w.holds([]volume.Volume{b}, want...)
+	})
+}
+
 // TestStormLoad: two processes, which both believe to lead, are asked for the same and for other volumes at once, and for the end
 // of half of them.
 func TestStormLoad(t *testing.T) {

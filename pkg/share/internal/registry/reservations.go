@@ -172,6 +172,22 @@ func (s *Share) ReserveExpiring(ctx context.Context, dir volume.Dir) (owner stri
 	return owner, nil
 }
 
+// LeftExpiring says whether a removal that was interrupted has left the reservation of [Share.ReserveExpiring].
+func (s *Share) LeftExpiring(ctx context.Context, dir volume.Dir) (bool, error) {
+	info, err := s.Lstat(ctx, LinkPath(dir))
+	if err != nil || info == nil || s.Now().Sub(info.ModTime()) < StaleAfter {
+		return false, err
+	}
+	target, err := s.FS.Readlink(ctx, LinkPath(dir))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the reservation of %q: %w", dir, err)
+	}
+	return target == expiringTarget(dir), nil
+}
+
 // UnreserveExpiring ends the reservation of [Share.ReserveExpiring], if another process has not done so and gone on. What it moves
 // aside has the given key in its name.
 func (s *Share) UnreserveExpiring(ctx context.Context, key string, dir volume.Dir) error {
@@ -198,5 +214,6 @@ func (s *Share) DropStale(ctx context.Context, link, owner string) error {
 }
 
 // StaleAfter is how old a reservation without a record must be to count as left behind. Record and reservation are written
-// together, so this is long after whoever wrote the one and not the other has come back or given up.
+// together, so this is long after whoever wrote the one and not the other has come back or given up. So is that of an archive's directory,
+// which lasts for some calls.
 const StaleAfter = 15 * time.Minute

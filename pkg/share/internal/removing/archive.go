@@ -76,6 +76,9 @@ func (d *deletion) archiveBeside(ctx context.Context) error {
 func (d *deletion) archiveTo(ctx context.Context, from string, names []volume.Dir) error {
 	for _, target := range names {
 		owner, err := d.reserveArchive(ctx, target)
+		if errors.Is(err, registry.ErrExpiring) {
+			continue // it may be interrupted: nobody waits for it
+		}
 		if err != nil {
 			return err
 		}
@@ -194,10 +197,14 @@ func (d *deletion) finishArchive(ctx context.Context) error {
 	return err
 }
 
-// finishArchiveTo goes past the names that were taken, to ours or to the first free one.
+// finishArchiveTo goes past the names that were taken, to ours or to the second free one: of those before ours one may be free by now.
 func (d *deletion) finishArchiveTo(ctx context.Context, names []volume.Dir) (found bool, err error) {
+	free := 0
 	for _, target := range names {
 		owner, err := d.ReservedFor(ctx, target)
+		if errors.Is(err, registry.ErrExpiring) {
+			continue
+		}
 		if err != nil {
 			return false, err
 		}
@@ -215,7 +222,10 @@ func (d *deletion) finishArchiveTo(ctx context.Context, names []volume.Dir) (fou
 			return true, err
 		}
 		if info == nil {
-			return false, nil
+			free++
+		}
+		if free == 2 {
+			break
 		}
 	}
 	return false, nil
@@ -227,9 +237,15 @@ func (d *deletion) finishArchiveTo(ctx context.Context, names []volume.Dir) (fou
 func (d *deletion) archiveNames(ctx context.Context) (names, beside []volume.Dir, err error) {
 	dir := d.id.Dir
 	var above string
-	var archived bool
+	var archived, expiring bool
 	err = registry.Together(
-		func() (err error) { above, err = d.Above(ctx, d.seen.Key, archiveName(dir, "")); return err },
+		func() (err error) {
+			above, err = d.Above(ctx, d.seen.Key, archiveName(dir, ""))
+			if expiring = errors.Is(err, registry.ErrExpiring); expiring {
+				return nil
+			}
+			return err
+		},
 		func() (err error) { archived, err = d.archiveAbove(ctx, archiveName(dir, "")); return err },
 	)
 	if err != nil {
@@ -238,7 +254,7 @@ func (d *deletion) archiveNames(ctx context.Context) (names, beside []volume.Dir
 	switch {
 	case d.policy == volume.ArchiveFlat:
 		dir = volume.Dir(path.Base(string(dir)))
-	case above != "", archived, len(archiveName(dir, "-"+d.seen.Key+"-"+strconv.Itoa(maxArchives))) > volume.MaxDir:
+	case above != "", archived, expiring, len(archiveName(dir, "-"+d.seen.Key+"-"+strconv.Itoa(maxArchives))) > volume.MaxDir:
 		dir = volume.Dir(strings.ReplaceAll(string(dir), "/", "-"))
 	}
 	parent, base := path.Split(string(d.id.Dir))

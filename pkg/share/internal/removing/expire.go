@@ -48,26 +48,44 @@ func (r Archive) comesUp(now time.Time) time.Time {
 	return now.Add(blockedPause)
 }
 
-// review does with one of all archives what is due, and says whether it is none any more.
+// review does with one of all archives what is due, and says whether it is none any more. A removal of one that is not due, which somebody
+// asked for and a crash or he himself has interrupted, is finished where it has moved the archive. Else it is taken back: he knows that it
+// was not done.
 func (s *Remover) review(ctx context.Context, r Archive, all []Archive) (gone bool, err error) {
 	now := s.Now()
 	due := !r.Expires.IsZero() && !r.Expires.After(now)
-	if due {
-		release, err := s.Hold(r.Dir)
-		if err != nil {
+	left, missing := false, false
+	if !due {
+		if left, missing, err = s.interrupted(ctx, r); err != nil {
 			return false, err
 		}
-		defer release()
-		return s.Expire(ctx, r, all)
 	}
-	if now.Sub(r.Archived) < archiveStale {
+	finish := due || missing && (left || now.Sub(r.Archived) >= archiveStale)
+	if !finish && !left {
 		return false, nil
 	}
-	info, err := s.Lstat(ctx, string(r.Dir))
-	if err != nil || info != nil {
+	release, err := s.Hold(r.Dir)
+	if err != nil {
 		return false, err
 	}
-	return true, s.Remove(ctx, registry.ArchivePath(r.Dir))
+	defer release()
+	if !finish {
+		return false, s.UnreserveExpiring(ctx, r.key(), r.Dir)
+	}
+	return s.Expire(ctx, r, all)
+}
+
+// interrupted says whether an archive has the reservation of a removal that nobody goes on with, and whether its directory is missing.
+func (s *Remover) interrupted(ctx context.Context, r Archive) (left, missing bool, err error) {
+	err = registry.Together(
+		func() (err error) { left, err = s.LeftExpiring(ctx, r.Dir); return err },
+		func() error {
+			info, err := s.Lstat(ctx, string(r.Dir))
+			missing = err == nil && info == nil
+			return err
+		},
+	)
+	return left, missing, err
 }
 
 // Expire moves one of all archives to the trash. It reserves the directory first, in a way of its own, so that no volume takes it
