@@ -20,14 +20,16 @@ import (
 const gcHelp = `Remove from an export what nobody needs, of the kinds that you name. It shows what it would do; --yes does it.
 
   --trash                  what deleted volumes have left, at once and for good; the driver does so by itself
-  --archives-older-than    archives of that age: they go to the trash, which the driver empties
+  --archives-older-than    archives of that age that no PersistentVolume or pod of the cluster mounts: they go to the trash, which the
+                           driver empties
   --orphans                volumes that no PersistentVolume, claim or pod of the cluster needs: they become archives
                            ("archived-NAME"), which the driver removes when --keep is over and which can be moved back until
                            then; and reservations of directories for volumes that were never made
 
-Only the clusters that use an export know what is an orphan. Where several do, name all of them: --context and --also-context; and say
-so with --all-clusters-asked, without which no orphan is touched. A volume younger than an hour is no orphan, nor is a directory
-without a record, nor one whose policy is to be retained. Everything is looked at once more just before it is touched.
+Only the clusters that use an export know what is an orphan, and who mounts an archive to get files back. Where several do, name all of
+them: --context and --also-context; and say so with --all-clusters-asked, without which no orphan is touched. With --no-cluster archives
+go by their age alone. A volume younger than an hour is no orphan, nor is a directory without a record, nor one whose policy is to be
+retained. Everything is looked at once more just before it is touched.
 
 Directories can be named instead (--directory): of the orphans only those; and with --no-cluster whatever they are, which is for
 clusters that are gone for good.`
@@ -151,8 +153,12 @@ func (o *gcOptions) check() error {
 
 // clusters asks every cluster that is named; nil where none is needed.
 func (o *gcOptions) clusters(ctx context.Context) (*inventory.Cluster, error) {
-	if !o.orphans || o.noCluster {
+	if !o.orphans && o.archives == 0 || o.noCluster {
 		return nil, nil
+	}
+	tells, without := "who mounts an archive", "give --no-cluster, where certainly nobody does"
+	if o.orphans {
+		tells, without = "which volumes nobody needs", "give --no-cluster and name each --directory"
 	}
 	var n needs
 	for _, context := range append([]string{o.cluster.context}, o.contexts...) {
@@ -160,14 +166,14 @@ func (o *gcOptions) clusters(ctx context.Context) (*inventory.Cluster, error) {
 		flags.context = context
 		api, err := flags.client()
 		if err != nil {
-			return nil, fmt.Errorf("only a cluster tells which volumes nobody needs: %w, or give --no-cluster and name each --directory", err)
+			return nil, fmt.Errorf("only a cluster tells %s: %w, or %s", tells, err, without)
 		}
 		if err := n.add(ctx, api); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("only a cluster tells %s: %w; make it answer, or %s", tells, err, without)
 		}
 	}
 	if n.blind != nil {
-		return nil, fmt.Errorf("pods may mount volumes past PersistentVolumes, so all pods must be listed to find orphans: %w", n.blind)
+		return nil, fmt.Errorf("pods may mount volumes past PersistentVolumes, so all pods must be listed to tell %s: %w; or %s", tells, n.blind, without)
 	}
 	return n.Index(), nil
 }

@@ -14,6 +14,7 @@ type Cluster struct {
 
 	byName  map[string]use // of volumes and PersistentVolumes
 	byPath  map[string]use // parts of paths
+	byEnd   map[string]use // those to the end of a path: the directory itself is used, with all that is in it
 	byClaim map[string]bool
 }
 
@@ -44,7 +45,7 @@ type use struct {
 
 // Index makes c ready to be asked.
 func (c *Cluster) Index() *Cluster {
-	c.byName, c.byPath, c.byClaim = map[string]use{}, map[string]use{}, map[string]bool{}
+	c.byName, c.byPath, c.byEnd, c.byClaim = map[string]use{}, map[string]use{}, map[string]use{}, map[string]bool{}
 	for _, m := range c.Mounts {
 		c.index(m.Path, use{found: true, why: "pod " + m.Pod + " mounts it"})
 	}
@@ -72,6 +73,8 @@ func (c *Cluster) index(path string, u use) {
 			part, seen := strings.Join(elements[from:to], "/"), u
 			if to < len(elements) {
 				seen = use{found: true, why: path + " is in use, which it may be above"}
+			} else {
+				c.byEnd[part] = use{found: true, why: path + " is in use, which it may be in"}
 			}
 			if c.byPath[part].pv == "" {
 				c.byPath[part] = seen
@@ -94,6 +97,18 @@ func (c *Cluster) use(name string, dir volume.Dir, claim string) use {
 		return use{found: true, why: "claim " + claim + " is there"}
 	}
 	return use{}
+}
+
+// useOfArchive says who gets files back from the archive in a directory of a share, or mounts one that it is in. Whoever mounts the whole
+// share has no need of it.
+func (c *Cluster) useOfArchive(dir volume.Dir) use {
+	u := c.use("", dir, "")
+	for _, above := range dir.Parents() {
+		if !u.found {
+			u = c.byEnd[string(above)]
+		}
+	}
+	return u
 }
 
 // below is the volume's directory on the share at l, if it says that it is there.

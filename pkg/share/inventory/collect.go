@@ -14,7 +14,7 @@ import (
 // Wish is what somebody wants to be rid of. The zero value is nothing.
 type Wish struct {
 	Trash       bool
-	OlderThan   time.Duration // archives that are; 0: none
+	OlderThan   time.Duration // archives that are, and nobody mounts; 0: none
 	Orphans     bool          // volumes and reservations that nobody needs
 	Directories []string      // of the orphans these only; with no cluster asked, volumes and directories of anybody
 	Keep        time.Duration // how long the archives of orphans are kept; 0: until somebody removes them
@@ -128,11 +128,8 @@ type Hand interface {
 // Carry does what a plan says with one item. It takes the inventory once more before, with what the cluster says then (again; nil:
 // no cluster), and refuses what is not as it was.
 func Carry(ctx context.Context, hand Hand, l volume.Location, a Act, w Wish, again func(context.Context) (*Cluster, error), now time.Time) error {
-	switch a.Do {
-	case Remove:
+	if a.Do == Remove {
 		return hand.RemoveTrash(ctx, l, a.Item.Directory, nil)
-	case Discard:
-		return hand.Expire(ctx, l, volume.Dir(a.Item.Directory), nil)
 	}
 	var cluster *Cluster
 	if again != nil {
@@ -152,7 +149,10 @@ func Carry(ctx context.Context, hand Hand, l volume.Location, a Act, w Wish, aga
 	if !same {
 		return fmt.Errorf("%w: %s %q is not as it was any more: look again", ErrRefused, a.Item.Kind, a.Item.Directory)
 	}
-	if a.Do == Release {
+	switch a.Do {
+	case Discard:
+		return hand.Expire(ctx, l, volume.Dir(a.Item.Directory), nil)
+	case Release:
 		return hand.DropReservation(ctx, l, a.Item.reservation, Grace, nil)
 	}
 	return shelve(ctx, hand, l, a, w.Keep)

@@ -197,6 +197,11 @@ func (t *taking) archives(found share.Survey) {
 		case !a.Expires.IsZero() && a.Expires.Before(t.now):
 			i.State = Due
 		}
+		if t.cluster != nil && a.There {
+			if use := t.cluster.useOfArchive(a.Dir); use.found {
+				i.State, i.PV, i.Note = InUse, use.pv, use.why
+			}
+		}
 		t.dirs[i.Directory] = t.dirs[i.Directory] || a.There
 		t.add(i)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -250,6 +251,58 @@ func TestCollectRefuses(t *testing.T) {
 	}
 	w.collects(nil, inventory.Wish{Orphans: true, Directories: []string{"one", "stranger"}}, "archive one", "archive stranger")
 	w.holds("archived-one/data")
+}
+
+// TestArchivesInUse: an archive stays that somebody mounts to get files back, or a part of it, or what it is in; also one that is mounted by the
+// time that its turn comes.
+func TestArchivesInUse(t *testing.T) {
+	w := newWorld(t)
+	for _, dir := range []string{"byhand", "pod", "inside", "ns/one", "team/one", "free"} {
+		w.must(w.Delete(t.Context(), w.makes("pvc-"+strings.ReplaceAll(dir, "/", "-"), dir, volume.Archive, ""), nil))
+	}
+	at := func(dir string) string { return "/exports/k8s/" + dir }
+	cluster := (&inventory.Cluster{
+		Volumes: []inventory.PersistentVolume{
+			{Name: "rescue", Server: place.Server, Path: at("archived-byhand")}, {Name: "all", Server: place.Server, Path: "/exports/k8s"},
+			{Name: "sibling", Server: place.Server, Path: at("archived-team/other")},
+		},
+		Mounts: []inventory.Mount{{Pod: "shop/reader", Path: at("archived-pod")}, {Pod: "shop/reader", Path: at("archived-inside/sub")}, {Pod: "shop/reader", Path: at("archived-ns")}},
+	}).Index()
+	wish := inventory.Wish{OlderThan: later / 2}
+	items, _ := w.take(cluster)
+	states := map[string]inventory.State{}
+	for _, i := range items {
+		if i.Kind == inventory.Archive {
+			states[i.Directory] = i.State
+		}
+	}
+	want := map[string]inventory.State{
+		"archived-byhand": inventory.InUse, "archived-pod": inventory.InUse, "archived-inside": inventory.InUse, "archived-ns/one": inventory.InUse,
+		"archived-team/one": inventory.Kept, "archived-free": inventory.Kept,
+	}
+	if !maps.Equal(states, want) {
+		t.Errorf("archives are %v, want %v", states, want)
+	}
+
+	empty := (&inventory.Cluster{}).Index()
+	items, _ = w.take(empty)
+	now := time.Now().Add(later)
+	acts, err := inventory.Plan(items, wish, true, now)
+	w.must(err)
+	again := func(context.Context) (*inventory.Cluster, error) { return cluster, nil }
+	for _, a := range acts {
+		err := inventory.Carry(t.Context(), w, place, a, wish, again, now)
+		if used := want[a.Item.Directory] == inventory.InUse; used != errors.Is(err, inventory.ErrRefused) || !used && err != nil {
+			t.Errorf("%s: %v", a.Item.Directory, err)
+		}
+	}
+	w.collects(cluster, wish)
+	for dir, state := range want {
+		if state == inventory.InUse {
+			w.holds(dir + "/data")
+		}
+	}
+	w.collects(nil, wish, "trash archived-byhand", "trash archived-inside", "trash archived-ns/one", "trash archived-pod")
 }
 
 // A PersistentVolume of people may write two slashes, as servers understand.
