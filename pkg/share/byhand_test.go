@@ -131,6 +131,21 @@ func TestArchivedBelowInterrupted(t *testing.T) {
 	w.archives("archived-a-b pvc-2")
 }
 
+// TestArchiveThatHadToBeFlat: a process dies while it archives a volume under a name at the top, because an archive is where it would be inside,
+// and that one has gone by the time that the deletion is tried again.
+func TestArchiveThatHadToBeFlat(t *testing.T) {
+	w := &world{T: t, fs: memfs.New()}
+	w.archivedOnce(time.Hour)
+	var b volume.Volume
+	w.must(w.clean(creates(&b, archiving("pvc-2", "a/b", 0))))
+	w.dying("Rename", 2, deletes(b.ID))
+	w.visited(2 * time.Hour)
+	w.must(w.clean(deletes(b.ID)))
+	w.emptied()
+	w.archives("archived-a-b pvc-2")
+	w.holds(nil, "archived-a-b/")
+}
+
 // TestArchiveWhoseFirstNameIsFree: a process dies while it archives a volume to its second name, and the first one is free by the time that
 // the deletion is tried again.
 func TestArchiveWhoseFirstNameIsFree(t *testing.T) {

@@ -177,7 +177,8 @@ func (d *deletion) stillOutside(ctx context.Context, target volume.Dir) error {
 }
 
 // finishArchive completes an archive that was interrupted: what is still aside, its record if the directory was moved, and the
-// end of its reservation. It goes through the names as archive did.
+// end of its reservation. It goes through the names as archive did, also through those at the top of the share: what it would have been
+// inside may be gone by now.
 func (d *deletion) finishArchive(ctx context.Context) error {
 	held, err := d.heldOf(ctx, d.seen.Key)
 	if err == nil {
@@ -190,11 +191,16 @@ func (d *deletion) finishArchive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := d.finishArchiveTo(ctx, names)
-	if err == nil && !found {
-		_, err = d.finishArchiveTo(ctx, beside)
+	flat := d.numbered("", flatten(d.id.Dir))
+	if flat[0] == names[0] {
+		flat = nil
 	}
-	return err
+	for _, some := range [][]volume.Dir{names, beside, flat} {
+		if found, err := d.finishArchiveTo(ctx, some); err != nil || found {
+			return err
+		}
+	}
+	return nil
 }
 
 // finishArchiveTo goes past the names that were taken, to ours or to the second free one: of those before ours one may be free by now.
@@ -255,10 +261,21 @@ func (d *deletion) archiveNames(ctx context.Context) (names, beside []volume.Dir
 	case d.policy == volume.ArchiveFlat:
 		dir = volume.Dir(path.Base(string(dir)))
 	case above != "", archived, expiring, len(archiveName(dir, "-"+d.seen.Key+"-"+strconv.Itoa(maxArchives))) > volume.MaxDir:
-		dir = volume.Dir(strings.ReplaceAll(string(dir), "/", "-"))
+		dir = flatten(dir)
 	}
-	parent, base := path.Split(string(d.id.Dir))
-	for n := range maxArchives {
+	if parent, base := path.Split(string(d.id.Dir)); parent != "" {
+		beside = d.numbered(parent, volume.Dir(base))
+	}
+	return d.numbered("", dir), beside, nil
+}
+
+// flatten makes one element of dir.
+func flatten(dir volume.Dir) volume.Dir { return volume.Dir(strings.ReplaceAll(string(dir), "/", "-")) }
+
+// numbered lists the names of the archived dir below parent.
+func (d *deletion) numbered(parent string, dir volume.Dir) []volume.Dir {
+	names := make([]volume.Dir, maxArchives)
+	for n := range names {
 		suffix := ""
 		switch {
 		case n == 1:
@@ -266,12 +283,9 @@ func (d *deletion) archiveNames(ctx context.Context) (names, beside []volume.Dir
 		case n > 1:
 			suffix = "-" + d.seen.Key + "-" + strconv.Itoa(n)
 		}
-		names = append(names, archiveName(dir, suffix))
-		if parent != "" {
-			beside = append(beside, volume.Dir(parent)+archiveName(volume.Dir(base), suffix))
-		}
+		names[n] = volume.Dir(parent) + archiveName(dir, suffix)
 	}
-	return names, beside, nil
+	return names
 }
 
 // archiveName is the archived dir with a suffix; what would be too long for a file name is cut.
