@@ -120,6 +120,23 @@ func TestExpireInterrupted(t *testing.T) {
 	}
 }
 
+// TestKeptWithInterrupted: the removal of an archive in a volume's directory was interrupted, and the archive is none any more when that
+// volume is deleted and kept: its directory is free for others.
+func TestKeptWithInterrupted(t *testing.T) {
+	w := &world{T: t, fs: memfs.New()}
+	var a, b volume.Volume
+	w.must(w.clean(creates(&a, archiving("pvc-a", "ns/a", 0))))
+	w.write("ns/a/file", "x")
+	w.must(w.clean(deletes(a.ID)))
+	keeping := creates(&b, request("pvc-b", "archived-ns", volume.Retain, true))
+	w.must(w.clean(keeping))
+	w.dying("Symlink", 1, func(p *process) error { return p.Expire(p.ctx, place, "archived-ns/a", nil) })
+	w.must(w.clean(deletes(b.ID)))
+	w.archives()
+	w.must(w.clean(keeping))
+	w.holds([]volume.Volume{b}, "archived-ns/", "archived-ns/a/", "archived-ns/a/file=x")
+}
+
 // TestArchivedBelowInterrupted: the removal of an archive was interrupted, and a volume is deleted whose archive would be inside that.
 func TestArchivedBelowInterrupted(t *testing.T) {
 	w := &world{T: t, fs: memfs.New()}

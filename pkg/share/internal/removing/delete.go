@@ -229,10 +229,19 @@ func (d *deletion) keep(ctx context.Context) error {
 	all, err := d.Archives(ctx)
 	for _, r := range all {
 		if err == nil && r.Dir.In(d.id.Dir) {
-			err = d.Remove(ctx, registry.ArchivePath(r.Dir))
+			err = d.forgetArchive(ctx, r)
 		}
 	}
 	return err
+}
+
+// forgetArchive makes a directory in that of a volume no archive any more, to an interrupted removal of it neither. One that goes on finds
+// the volume above it, and ends.
+func (d *deletion) forgetArchive(ctx context.Context, r Archive) error {
+	if err := d.UnreserveExpiring(ctx, r.key(), r.Dir); err != nil {
+		return err
+	}
+	return d.Remove(ctx, registry.ArchivePath(r.Dir))
 }
 
 // checkAlone guards other volumes against a handle that no record confirms.
