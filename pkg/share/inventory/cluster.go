@@ -83,8 +83,8 @@ func (c *Cluster) index(path string, u use) {
 	}
 }
 
-// use says who needs the volume of the given name, in a directory of a share. Whatever may be a sign counts: that it is used by a
-// mistake costs some room, the opposite costs data.
+// use says who needs the volume of the given name, or an archive, in a directory of a share, or one that it is in. Whatever may be a sign
+// counts: that it is used by a mistake costs some room, the opposite costs data. Only whoever uses the whole share has no need of it.
 func (c *Cluster) use(name string, dir volume.Dir, claim string) use {
 	if u := c.byName[name]; name != "" && u.found {
 		return u
@@ -92,23 +92,16 @@ func (c *Cluster) use(name string, dir volume.Dir, claim string) use {
 	if u := c.byPath[string(dir)]; u.found {
 		return u
 	}
+	for _, above := range dir.Parents() {
+		if u := c.byEnd[string(above)]; u.found {
+			return u
+		}
+	}
 	// A name with the claim's UID in it says more than the claim's name: another claim may have that by now.
 	if claim != "" && !strings.HasPrefix(name, "pvc-") && c.byClaim[claim] {
 		return use{found: true, why: "claim " + claim + " is there"}
 	}
 	return use{}
-}
-
-// useOfArchive says who gets files back from the archive in a directory of a share, or mounts one that it is in. Whoever mounts the whole
-// share has no need of it.
-func (c *Cluster) useOfArchive(dir volume.Dir) use {
-	u := c.use("", dir, "")
-	for _, above := range dir.Parents() {
-		if !u.found {
-			u = c.byEnd[string(above)]
-		}
-	}
-	return u
 }
 
 // below is the volume's directory on the share at l, if it says that it is there.

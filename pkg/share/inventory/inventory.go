@@ -198,7 +198,7 @@ func (t *taking) archives(found share.Survey) {
 			i.State = Due
 		}
 		if t.cluster != nil && a.There {
-			if use := t.cluster.useOfArchive(a.Dir); use.found {
+			if use := t.cluster.use("", a.Dir, ""); use.found {
 				i.State, i.PV, i.Note = InUse, use.pv, use.why
 			}
 		}

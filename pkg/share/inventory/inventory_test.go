@@ -305,6 +305,20 @@ func TestArchivesInUse(t *testing.T) {
 	w.collects(nil, wish, "trash archived-byhand", "trash archived-inside", "trash archived-ns/one", "trash archived-pod")
 }
 
+// TestVolumeInWhatIsMounted: a volume is no orphan while somebody mounts a directory that it is in; the whole share does not count.
+func TestVolumeInWhatIsMounted(t *testing.T) {
+	w := newWorld(t)
+	w.makes("pvc-1", "team/ns/one", volume.Delete, "")
+	w.makes("pvc-2", "other/two", volume.Delete, "")
+	cluster := (&inventory.Cluster{
+		Volumes: []inventory.PersistentVolume{{Name: "all", Server: place.Server, Path: "/exports/k8s"}},
+		Mounts:  []inventory.Mount{{Pod: "shop/reader", Path: "/exports/k8s/team"}},
+	}).Index()
+	w.shows(cluster, "volume orphan other/two", "volume in-use team/ns/one")
+	w.collects(cluster, inventory.Wish{Orphans: true}, "archive other/two")
+	w.holds("team/ns/one/data")
+}
+
 // A PersistentVolume of people may write two slashes, as servers understand.
 func TestTwoSlashes(t *testing.T) {
 	w := newWorld(t)
