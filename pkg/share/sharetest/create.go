@@ -199,11 +199,13 @@ func (s *suite) adoptRefuses() {
 	deep := s.make("deep", parameters{volume.ParamSubDir: path.Join(long, long, long)})
 	s.mkdir("ns/nested/below")
 	s.mkdir("share/" + volume.Reserved)
+	s.mkdir("share/theirs/data")
 	s.mkdir(long + "/" + long[1:])
 	s.write("file", "kept")
 	s.symlink("ns", "link")
 	for dir, words := range map[string]string{
 		"ns": "nested", long: "deep", path.Join(long, long): "deep", "ns/nested/below": "inside", "share": volume.Reserved,
+		"share/theirs": "is in \"share\"", "share/theirs/data": volume.Reserved,
 		"file": "a file", "link": "a symbolic link",
 	} {
 		s.refuses("a", parameters{volume.ParamSubDir: dir, volume.ParamOnExisting: "adopt"}, volume.ErrExists, words)

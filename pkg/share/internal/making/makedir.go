@@ -155,13 +155,14 @@ func madeAs(info fs.FileInfo, class volume.Class) bool {
 	return (class.UID == -1 || class.UID == int(uid)) && (class.GID == -1 || class.GID == int(gid))
 }
 
-// adopt takes a directory as it is, unless other volumes are in it. It may have gone just before it was reserved, with the
+// adopt takes a directory as it is, unless other volumes are in it, or it is in another share, whose volume it may be. It may have gone just before it was reserved, with the
 // volume or the archive that it was.
 func (c *creation) adopt(ctx context.Context) error {
 	return registry.Together(
 		func() error { return c.checkBelow(ctx) },
 		func() error { return c.UnmarkParent(ctx, c.record.Dir) },
 		func() error { return c.NotShare(ctx, c.record.Dir) },
+		func() error { return c.NotInShare(ctx, c.record.Dir) },
 		func() error { return c.confirmReserved(ctx) },
 		func() error {
 			info, err := c.Lstat(ctx, string(c.record.Dir))

@@ -146,6 +146,20 @@ func (s *Share) NotShare(ctx context.Context, dir volume.Dir) error {
 	return err
 }
 
+// NotInShare refuses a directory that is inside another share with volumes, which lies below ours.
+func (s *Share) NotInShare(ctx context.Context, dir volume.Dir) error {
+	var calls []func() error
+	for _, above := range dir.Parents() {
+		calls = append(calls, func() error {
+			if err := s.NotShare(ctx, above); err != nil {
+				return fmt.Errorf("directory %q is in %q: %w", dir, above, err)
+			}
+			return nil
+		})
+	}
+	return Together(calls...)
+}
+
 // expiringTarget is what the reservation of an archive's directory holds while the archive is taken away.
 func expiringTarget(dir volume.Dir) string { return expiringPrefix + archiveFile(dir) }
 
