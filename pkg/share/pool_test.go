@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -195,6 +196,17 @@ func TestOpenFails(t *testing.T) {
 		}
 		if opened, open := s.count(); opened != 3 || open != 1 {
 			t.Errorf("opened %d, open %d", opened, open)
+		}
+	})
+}
+
+// TestHiddenShareIsRefused: a share that is not found says nothing of its volumes, as servers hide exports from clients that they no longer admit.
+func TestHiddenShareIsRefused(t *testing.T) {
+	withServer(t, nil, func(t *testing.T, s *server, m *share.Manager) {
+		s.err = fmt.Errorf("looking for the export: %w", fs.ErrNotExist)
+		_, err := m.CreateSnapshot(t.Context(), volume.SnapshotRequest{Name: "s", Source: volume.ID{Location: place, Dir: "data", UUID: "pvc-1"}})
+		if !errors.Is(err, volume.ErrRefused) || errors.Is(err, volume.ErrNotFound) || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("got %v", err)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"time"
@@ -74,7 +75,8 @@ func New[S any](c Config[S]) *Pool[S] {
 func (p *Pool[S]) Context() context.Context { return p.ctx }
 
 // Use calls do with the share at l, which is opened if it is not; callers at once wait for the same opening. With mountOptions nil the
-// share is reached as it was last. [volume.ErrUnavailable]: it did not open in time, or the Pool is closing.
+// share is reached as it was last. [volume.ErrUnavailable]: it did not open in time, or the Pool is closing. [volume.ErrRefused]: it is not
+// found.
 func (p *Pool[S]) Use(ctx context.Context, l volume.Location, mountOptions []string, do func(S) error) error {
 	s, err := p.acquire(ctx, l, mountOptions)
 	if err != nil {
@@ -150,10 +152,14 @@ func (p *Pool[S]) open(s *slot[S], w way, mountOptions []string) {
 	}
 }
 
-// openError hides the context of the opening, which is not the caller's.
+// openError hides the context of the opening, which is not the caller's. A share that is not found is refused: the server may hide
+// it from us, and what is on it is not gone.
 func (p *Pool[S]) openError(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fmt.Errorf("%w: no answer within %v: %v", volume.ErrUnavailable, p.config.OpenTimeout, err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %w", volume.ErrRefused, err)
 	}
 	return err
 }
