@@ -26,6 +26,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/kubernetes"
@@ -56,7 +57,8 @@ type Config struct {
 }
 
 const (
-	workers = 8
+	workers    = 8
+	namePrefix = "snapshot" // of the names that snapshots have on their share
 	// callTimeout bounds one call. A copy goes on after it, and the next call joins it.
 	callTimeout = 20 * time.Second
 	resync      = 15 * time.Minute
@@ -132,15 +134,25 @@ func (c Config) whileThere(ctx context.Context) {
 	defer cancel()
 	factory := snapshotinformers.NewSharedInformerFactoryWithOptions(c.Snapshots, resync, snapshotinformers.WithTransform(c.slim))
 	contents, classes := factory.Snapshot().V1().VolumeSnapshotContents(), factory.Snapshot().V1().VolumeSnapshotClasses()
-	work := controller.NewCSISnapshotSideCarController(c.Snapshots, c.Client, c.DriverName, contents, classes, driver{c, ctx}, nil,
-		callTimeout, resync, "snapshot", -1, "groupsnapshot", -1, false, backOff(), false, nil, nil, backOff())
+	known := func() []*snapshotv1.VolumeSnapshotContent {
+		all, _ := contents.Lister().List(labels.Everything()) // of what is in memory: it cannot fail
+		return all
+	}
+	d := driver{c, ctx, &begun{contents: known, names: map[string]bool{}}}
+	work := controller.NewCSISnapshotSideCarController(c.Snapshots, c.Client, c.DriverName, contents, classes, d, nil,
+		callTimeout, resync, namePrefix, -1, "groupsnapshot", -1, false, backOff(), false, nil, nil, backOff())
 	var running, workersOf sync.WaitGroup
 	running.Go(func() { contents.Informer().RunWithContext(ctx) })
 	running.Go(func() { classes.Informer().RunWithContext(ctx) })
-	running.Go(func() { work.Run(workers, ctx.Done(), &workersOf) })
+	running.Go(func() {
+		cache.WaitForCacheSync(ctx.Done(), contents.Informer().HasSynced)
+		d.begun.recall() // before the library marks those that it begins itself
+		work.Run(workers, ctx.Done(), &workersOf)
+	})
 	c.Log.Info("snapshotting")
 	for ctx.Err() == nil {
 		c.pause(ctx)
+		d.begun.prune()
 		if there, err := c.there(); err == nil && !there {
 			cancel()
 		}
@@ -170,7 +182,8 @@ func backOff() workqueue.TypedRateLimiter[string] {
 // driver is the driver as the library sees it. Its contexts do not end with us, so we end with ours.
 type driver struct {
 	Config
-	ctx context.Context
+	ctx   context.Context
+	begun *begun
 }
 
 // CreateSnapshot makes a snapshot of the volume handle, or finds it made, and says what it is called, when it was begun,
@@ -182,20 +195,11 @@ func (d driver) CreateSnapshot(ctx context.Context, name, handle string, paramet
 		secrets = d.withMount(secrets, handle)
 	}
 	answer, err := d.Volumes.CreateSnapshot(ctx, &csi.CreateSnapshotRequest{Name: name, SourceVolumeId: handle, Parameters: parameters, Secrets: secrets})
-	if err != nil {
-		return "", "", time.Time{}, 0, false, definite(err)
+	if err = d.begun.outcome(name, err); err != nil {
+		return "", "", time.Time{}, 0, false, err
 	}
 	s := answer.GetSnapshot()
 	return d.DriverName, s.GetSnapshotId(), s.GetCreationTime().AsTime(), s.GetSizeBytes(), s.GetReadyToUse(), nil
-}
-
-// definite says of a share without room what the library does not know: that nothing is under way. It takes
-// ResourceExhausted for a copy that may go on, and would let nobody delete the snapshot before there is room and it is made.
-func definite(err error) error {
-	if status.Code(err) == codes.ResourceExhausted {
-		return status.Error(codes.FailedPrecondition, status.Convert(err).Message())
-	}
-	return err
 }
 
 // DeleteSnapshot removes a snapshot; one that does not exist is no error.

@@ -27,7 +27,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-const testDriver = "nfs-csi.example.com"
+const (
+	testDriver   = "nfs-csi.example.com"
+	beingCreated = "snapshot.storage.kubernetes.io/volumesnapshot-being-created"
+	beingDeleted = "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted"
+)
 
 func TestMain(m *testing.M) {
 	if err := KnowKinds(); err != nil {
@@ -81,6 +85,19 @@ func (d *driverFake) ListSnapshots(_ context.Context, r *csi.ListSnapshotsReques
 		return &csi.ListSnapshotsResponse{}, nil
 	}
 	return &csi.ListSnapshotsResponse{Entries: []*csi.ListSnapshotsResponse_Entry{{Snapshot: snapshotOf(r.GetSnapshotId())}}}, nil
+}
+
+func (d *driverFake) refuse(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refusal = err
+}
+
+// asked counts the calls to make and to remove a snapshot.
+func (d *driverFake) asked() (made, removed int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.made), len(d.removed)
 }
 
 type world struct {
@@ -196,7 +213,7 @@ func TestSnapshotIsMadeOnceItsCopyIsDone(t *testing.T) {
 func TestSnapshotIsDeleted(t *testing.T) {
 	d, now, handle := &driverFake{}, metav1.Now(), "server#share#s#s#data"
 	w := newWorld(t, d, true, content("ours", testDriver, func(c *snapshotv1.VolumeSnapshotContent) {
-		c.DeletionTimestamp, c.Annotations = &now, map[string]string{"snapshot.storage.kubernetes.io/volumesnapshot-being-deleted": "yes"}
+		c.DeletionTimestamp, c.Annotations = &now, map[string]string{beingDeleted: "yes"}
 		c.Status = &snapshotv1.VolumeSnapshotContentStatus{SnapshotHandle: &handle}
 	}))
 	w.await("ours", "the end", func(c *snapshotv1.VolumeSnapshotContent) bool { return len(c.Finalizers) == 0 })
@@ -211,11 +228,46 @@ func TestSnapshotIsDeleted(t *testing.T) {
 func TestSnapshotWithoutRoomIsDeleted(t *testing.T) {
 	d, now := &driverFake{refusal: status.Error(codes.ResourceExhausted, "no space left")}, metav1.Now()
 	w := newWorld(t, d, true, content("ours", testDriver, func(c *snapshotv1.VolumeSnapshotContent) {
-		c.DeletionTimestamp, c.Annotations = &now, map[string]string{
-			"snapshot.storage.kubernetes.io/volumesnapshot-being-created": "yes", "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted": "yes",
-		}
+		c.DeletionTimestamp, c.Annotations = &now, map[string]string{beingCreated: "yes", beingDeleted: "yes"}
 	}))
 	w.await("ours", "the end", func(c *snapshotv1.VolumeSnapshotContent) bool { return len(c.Finalizers) == 0 })
+}
+
+// A snapshot that an earlier process has begun is not let go because the server refuses us when it is deleted: what is on its share would
+// be nobody's.
+func TestBegunSnapshotOutlivesARefusal(t *testing.T) {
+	for _, code := range []codes.Code{codes.PermissionDenied, codes.FailedPrecondition, codes.InvalidArgument} {
+		t.Run(code.String(), func(t *testing.T) {
+			d, now := &driverFake{refusal: status.Error(code, "the server refuses us")}, metav1.Now()
+			w := newWorld(t, d, true, content("ours", testDriver, func(c *snapshotv1.VolumeSnapshotContent) {
+				c.DeletionTimestamp, c.Annotations = &now, map[string]string{beingCreated: "yes", beingDeleted: "yes"}
+			}))
+			w.until("a second try", func() bool { tries, _ := d.asked(); return tries > 1 })
+			d.refuse(nil)
+			w.await("ours", "the end", func(c *snapshotv1.VolumeSnapshotContent) bool { return len(c.Finalizers) == 0 })
+			if _, removed := d.asked(); removed == 0 {
+				t.Error("what was begun has stayed on the share")
+			}
+		})
+	}
+}
+
+// A snapshot that was refused before anything was made of it can be deleted at once.
+func TestRefusedSnapshotIsDeleted(t *testing.T) {
+	d, now := &driverFake{refusal: status.Error(codes.PermissionDenied, "the server refuses us")}, metav1.Now()
+	w := newWorld(t, d, true, content("ours", testDriver))
+	w.await("ours", "the refusal", func(c *snapshotv1.VolumeSnapshotContent) bool {
+		return c.Status != nil && c.Status.Error != nil && c.Annotations[beingCreated] == ""
+	})
+	w.await("ours", "the end", func(c *snapshotv1.VolumeSnapshotContent) bool {
+		if c.Annotations[beingDeleted] == "" { // a try that has just begun may write the annotations that it saw before
+			c.DeletionTimestamp, c.Annotations = &now, map[string]string{beingDeleted: "yes"}
+			if _, err := w.snapshots.SnapshotV1().VolumeSnapshotContents().Update(t.Context(), c, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return len(c.Finalizers) == 0
+	})
 }
 
 // A snapshot that is there already, as one of csi-driver-nfs, is found by its handle.
@@ -226,7 +278,7 @@ func TestSnapshotIsFoundByItsHandle(t *testing.T) {
 		c.Spec.VolumeSnapshotClassName = nil
 	}))
 	w.await("ours", "the snapshot", ready)
-	_, _, _, _, err := driver{Config{Volumes: &driverFake{}, Persistent: cache.NewSharedIndexInformer(nil, &v1.PersistentVolume{}, 0, nil)}, t.Context()}.
+	_, _, _, _, err := driver{Config{Volumes: &driverFake{}, Persistent: cache.NewSharedIndexInformer(nil, &v1.PersistentVolume{}, 0, nil)}, t.Context(), nil}.
 		GetSnapshotStatus(t.Context(), "x", nil)
 	if status.Code(err) != codes.NotFound {
 		t.Errorf("a snapshot that is not there: %v", err)
