@@ -146,7 +146,7 @@ func (c *inCluster) beside(k *provisioner.Controller, known provisioner.Informer
 		k.Beside(c.said("snapshotting", func(ctx context.Context) error {
 			return snapshotting.Run(ctx, snapshotting.Config{
 				DriverName: c.driverName, Volumes: c.service, Client: c.settings.secrets.Client(c.api), Snapshots: c.snapshots, Persistent: known.Volumes,
-				SecretsOfMount: provisioner.SecretMountOptions, Needed: c.snapshotter == on, Log: c.log,
+				SecretsOfMount: provisioner.SecretMountOptions, Follows: c.follows, Needed: c.snapshotter == on, Log: c.log,
 			})
 		}))
 	}
@@ -167,6 +167,12 @@ func (c *inCluster) publisher(known provisioner.Informers) *capacity.Publisher {
 		DriverName: c.driverName, Names: c.settings.legacy.Names, Parameters: c.settings.legacy.Parameters, Shares: c.service, Client: c.api, Classes: known.Classes,
 		Namespace: namespace, Owner: owner, Log: c.log,
 	})
+}
+
+// follows says whether the controller can reach a server as nodes do that mount with these options.
+func (c *inCluster) follows(mountOptions []string) bool {
+	_, err := client{log: c.log, tls: c.tls}.config("server", "/", mountOptions)
+	return err == nil
 }
 
 func (c *inCluster) ours(name string) bool {

@@ -99,3 +99,20 @@ func FuzzParseRoute(f *testing.F) {
 		}
 	})
 }
+
+// Nodes mount in more ways than the controller can go.
+func TestWaysThatTheControllerFollows(t *testing.T) {
+	c := inCluster{controllerOptions: &controllerOptions{}, log: quietLog()}
+	for mountOptions, want := range map[string]bool{
+		"": true, "nfsvers=4.1,hard": true, "sec=sys": true, "sec=krb5:sys": true, "xprtsec=tls": true, "proto=rdma": true,
+		"sec=krb5p": false, "xprtsec=mtls": false, "vers=2": false,
+	} {
+		if got := c.follows([]string{mountOptions}); got != want {
+			t.Errorf("%q: %v", mountOptions, got)
+		}
+	}
+	c.tls = tlsFiles{cert: "tls.crt", key: "tls.key"}
+	if !c.follows([]string{"xprtsec=mtls"}) {
+		t.Error("with a certificate it cannot show it")
+	}
+}

@@ -51,6 +51,7 @@ type Config struct {
 	Snapshots      snapshots.Interface
 	Persistent     cache.SharedIndexInformer // of PersistentVolumes, run by the caller
 	SecretsOfMount string                    // key of a request's secrets under which the driver finds the mount options
+	Follows        func([]string) bool       // whether the driver can reach a share by these mount options
 	Needed         bool                      // warn while the cluster lacks the kinds
 	Log            *slog.Logger
 	Look           time.Duration // how often to look whether the kinds are there; 0: a minute
@@ -231,25 +232,10 @@ func (d driver) ending(ctx context.Context) (context.Context, context.CancelFunc
 	return ctx, func() { undo(); cancel() }
 }
 
-// withMount adds how to reach the share of handle, a volume's or a snapshot's, as a volume on the same share says it:
-// the volume itself if there still is one, else any.
+// withMount adds how to reach the share of handle, a volume's or a snapshot's.
 func (d driver) withMount(secrets map[string]string, handle string) map[string]string {
-	share := shareOf(handle)
-	var options []string
-	for _, object := range d.Persistent.GetStore().List() {
-		pv, ok := object.(*v1.PersistentVolume)
-		if !ok || pv.Spec.CSI == nil || pv.Spec.CSI.Driver != d.DriverName || len(pv.Spec.MountOptions) == 0 {
-			continue
-		}
-		if pv.Spec.CSI.VolumeHandle == handle {
-			options = pv.Spec.MountOptions
-			break
-		}
-		if options == nil && share != "" && shareOf(pv.Spec.CSI.VolumeHandle) == share {
-			options = pv.Spec.MountOptions
-		}
-	}
-	if options == nil {
+	options := d.mountOptions(handle)
+	if len(options) == 0 {
 		return secrets
 	}
 	with := map[string]string{d.SecretsOfMount: strings.Join(options, ",")}
@@ -257,6 +243,30 @@ func (d driver) withMount(secrets map[string]string, handle string) map[string]s
 		with[key] = value
 	}
 	return with
+}
+
+// mountOptions are those of the volume with the given handle, also where it has none. If there is no such volume they are those of
+// another one on the same share, the first by its name of those that the driver can follow: nodes mount in more ways than it knows.
+func (d driver) mountOptions(handle string) []string {
+	share := shareOf(handle)
+	var chosen, beside []*v1.PersistentVolume
+	for _, object := range d.Persistent.GetStore().List() {
+		pv, ok := object.(*v1.PersistentVolume)
+		switch {
+		case !ok || pv.Spec.CSI == nil || pv.Spec.CSI.Driver != d.DriverName:
+		case pv.Spec.CSI.VolumeHandle == handle:
+			chosen = append(chosen, pv)
+		case share != "" && shareOf(pv.Spec.CSI.VolumeHandle) == share:
+			beside = append(beside, pv)
+		}
+	}
+	if len(chosen) == 0 {
+		chosen = slices.DeleteFunc(beside, func(pv *v1.PersistentVolume) bool { return !d.Follows(pv.Spec.MountOptions) })
+	}
+	if len(chosen) == 0 {
+		return nil
+	}
+	return slices.MinFunc(chosen, func(a, b *v1.PersistentVolume) int { return strings.Compare(a.Name, b.Name) }).Spec.MountOptions
 }
 
 // shareOf is what two handles of one share begin with: volumes' and snapshots' are server#share#….

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -142,7 +143,7 @@ func newWorld(t *testing.T, d *driverFake, there bool, has ...runtime.Object) wo
 	done := make(chan error, 1)
 	go func() {
 		done <- Run(ctx, Config{DriverName: testDriver, Volumes: d, Client: w.core, Snapshots: w.snapshots, Persistent: persistent,
-			SecretsOfMount: "mountOptions", Needed: true, Log: slog.New(slog.DiscardHandler), Look: 10 * time.Millisecond})
+			SecretsOfMount: "mountOptions", Follows: func([]string) bool { return true }, Needed: true, Log: slog.New(slog.DiscardHandler), Look: 10 * time.Millisecond})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -282,6 +283,49 @@ func TestSnapshotIsFoundByItsHandle(t *testing.T) {
 		GetSnapshotStatus(t.Context(), "x", nil)
 	if status.Code(err) != codes.NotFound {
 		t.Errorf("a snapshot that is not there: %v", err)
+	}
+}
+
+// A share is reached as the volume says it, or as a neighbour that the driver can follow, and each time in the same way.
+func TestWayToTheShare(t *testing.T) {
+	volumes := cache.NewSharedIndexInformer(nil, &v1.PersistentVolume{}, 0, nil)
+	d := driver{Config{DriverName: testDriver, Persistent: volumes, SecretsOfMount: "mountOptions",
+		Follows: func(options []string) bool { return !slices.Contains(options, "sec=krb5p") }}, t.Context(), nil}
+	for name, v := range map[string]struct {
+		driver, handle string
+		options        []string
+	}{
+		"a": {testDriver, "server#share#secret##", []string{"sec=krb5p"}},
+		"b": {"other", "server#share#b##", []string{"vers=3"}},
+		"c": {testDriver, "server#share#plain##", nil},
+		"d": {testDriver, "server#share#four##", []string{"vers=4.2", "hard"}},
+		"e": {testDriver, "server#locked#e##", []string{"sec=krb5p"}},
+		"f": {testDriver, "server#one#f##", []string{"sec=krb5p"}},
+		"g": {testDriver, "server#one#g##", []string{"vers=4.1"}},
+		"h": {testDriver, "server#one#h##", []string{"vers=3"}},
+	} {
+		err := volumes.GetStore().Add(&v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1.PersistentVolumeSpec{MountOptions: v.options,
+			PersistentVolumeSource: v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{Driver: v.driver, VolumeHandle: v.handle}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for handle, want := range map[string]string{
+		"server#share#plain##":     "",              // its own: none
+		"server#share#four##":      "vers=4.2,hard", // its own
+		"server#share#secret##":    "sec=krb5p",     // its own: the driver says why it cannot
+		"server#share#s#s#plain":   "",              // of c, the first that can be followed
+		"server#locked#s#s#e":      "",              // nobody's
+		"server#one#s#s#f":         "vers=4.1",      // of g
+		"server#elsewhere#s#s#x":   "",
+		"free text, not a handle":  "",
+		"server#/one/#s#s#deleted": "vers=4.1",
+	} {
+		for range 20 { // the store has no order
+			if got := d.withMount(map[string]string{"user": "u"}, handle); got["mountOptions"] != want || got["user"] != "u" {
+				t.Fatalf("%s is reached with %v, want %q", handle, got, want)
+			}
+		}
 	}
 }
 
