@@ -54,17 +54,17 @@ type Config struct {
 	Follows        func([]string) bool       // whether the driver can reach a share by these mount options
 	Needed         bool                      // warn while the cluster lacks the kinds
 	Log            *slog.Logger
-	Look           time.Duration // how often to look whether the kinds are there; 0: a minute
+	Look           time.Duration // how often to look whether the kinds are there, and at every content again; 0: a minute
 }
 
 const (
 	workers    = 8
 	namePrefix = "snapshot" // of the names that snapshots have on their share
-	// callTimeout bounds one call. A copy goes on after it, and the next call joins it.
+	// callTimeout bounds one call, which waits for the copy. One that takes longer goes on after it, and the next call joins it.
 	callTimeout = 20 * time.Second
-	resync      = 15 * time.Minute
-	// backOffMost is short because a copy under way counts as a failure.
-	backOffFirst, backOffMost = 500 * time.Millisecond, 15 * time.Second
+	// backOffMost is short because a copy under way counts as a failure. backOffFirst gives the API server time to show what the library
+	// has just written: a try that comes before that is dropped, and the content is not looked at until Config.Look has passed.
+	backOffFirst, backOffMost = time.Second, 15 * time.Second
 )
 
 // KnowKinds makes the kinds of snapshots known to client-go, which the library's Events are about. It is called before
@@ -133,7 +133,7 @@ func (c Config) there() (bool, error) {
 func (c Config) whileThere(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	factory := snapshotinformers.NewSharedInformerFactoryWithOptions(c.Snapshots, resync, snapshotinformers.WithTransform(c.slim))
+	factory := snapshotinformers.NewSharedInformerFactoryWithOptions(c.Snapshots, c.Look, snapshotinformers.WithTransform(c.slim))
 	contents, classes := factory.Snapshot().V1().VolumeSnapshotContents(), factory.Snapshot().V1().VolumeSnapshotClasses()
 	known := func() []*snapshotv1.VolumeSnapshotContent {
 		all, _ := contents.Lister().List(labels.Everything()) // of what is in memory: it cannot fail
@@ -141,7 +141,7 @@ func (c Config) whileThere(ctx context.Context) {
 	}
 	d := driver{c, ctx, &begun{contents: known, names: map[string]bool{}}}
 	work := controller.NewCSISnapshotSideCarController(c.Snapshots, c.Client, c.DriverName, contents, classes, d, nil,
-		callTimeout, resync, namePrefix, -1, "groupsnapshot", -1, false, backOff(), false, nil, nil, backOff())
+		callTimeout, c.Look, namePrefix, -1, "groupsnapshot", -1, false, backOff(), false, nil, nil, backOff())
 	var running, workersOf sync.WaitGroup
 	running.Go(func() { contents.Informer().RunWithContext(ctx) })
 	running.Go(func() { classes.Informer().RunWithContext(ctx) })

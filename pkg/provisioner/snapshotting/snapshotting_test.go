@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -112,6 +113,14 @@ type world struct {
 // newWorld runs snapshotting on an API server in memory, with a volume that has mount options.
 func newWorld(t *testing.T, d *driverFake, there bool, has ...runtime.Object) world {
 	t.Helper()
+	w := idleWorld(t, there, has...)
+	w.run(d)
+	return w
+}
+
+// idleWorld is one where snapshotting does not run yet.
+func idleWorld(t *testing.T, there bool, has ...runtime.Object) world {
+	t.Helper()
 	w := world{t, fake.NewClientset(&v1.PersistentVolume{
 		ObjectMeta: metav1.ObjectMeta{Name: "pv"},
 		Spec: v1.PersistentVolumeSpec{MountOptions: []string{"vers=4.1"},
@@ -135,9 +144,52 @@ func newWorld(t *testing.T, d *driverFake, there bool, has ...runtime.Object) wo
 		}
 		return false, nil, nil
 	})
+	return w
+}
+
+// late makes the API server show each change of a content as a version of its own, and that only after lag.
+func (w world) late(lag time.Duration) {
+	tracker := w.snapshots.Tracker()
+	var mu sync.Mutex
+	version := 1
+	w.snapshots.PrependReactor("patch", "volumesnapshotcontents", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		_, patched, err := clienttesting.ObjectReaction(tracker)(a)
+		if err != nil {
+			return true, nil, err
+		}
+		version++
+		return true, ofVersion(patched, version), nil
+	})
+	w.snapshots.PrependWatchReactor("volumesnapshotcontents", func(a clienttesting.Action) (bool, watch.Interface, error) {
+		if o := a.(clienttesting.WatchActionImpl).ListOptions; o.SendInitialEvents != nil && *o.SendInitialEvents {
+			return false, nil, nil
+		}
+		changes, err := tracker.Watch(a.GetResource(), "")
+		if err != nil {
+			return true, nil, err
+		}
+		shown := 1
+		return true, watch.Filter(changes, func(e watch.Event) (watch.Event, bool) {
+			time.Sleep(lag)
+			shown++
+			e.Object = ofVersion(e.Object, shown)
+			return e, true
+		}), nil
+	})
+}
+
+func ofVersion(o runtime.Object, version int) runtime.Object {
+	c := o.(*snapshotv1.VolumeSnapshotContent).DeepCopy()
+	c.ResourceVersion = strconv.Itoa(version)
+	return c
+}
+
+func (w world) run(d *driverFake) {
 	factory := informers.NewSharedInformerFactory(w.core, 0)
 	persistent := factory.Core().V1().PersistentVolumes().Informer()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(w.Context())
 	factory.Start(ctx.Done())
 	cache.WaitForCacheSync(ctx.Done(), persistent.HasSynced)
 	done := make(chan error, 1)
@@ -145,14 +197,13 @@ func newWorld(t *testing.T, d *driverFake, there bool, has ...runtime.Object) wo
 		done <- Run(ctx, Config{DriverName: testDriver, Volumes: d, Client: w.core, Snapshots: w.snapshots, Persistent: persistent,
 			SecretsOfMount: "mountOptions", Follows: func([]string) bool { return true }, Needed: true, Log: slog.New(slog.DiscardHandler), Look: 10 * time.Millisecond})
 	}()
-	t.Cleanup(func() {
+	w.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("snapshotting ended with %v", err)
+			w.Errorf("snapshotting ended with %v", err)
 		}
 		factory.Shutdown()
 	})
-	return w
 }
 
 // content asks for a snapshot of the volume "handle", or stands for one that is there.
@@ -209,6 +260,15 @@ func TestSnapshotIsMadeOnceItsCopyIsDone(t *testing.T) {
 	if len(d.made) != 3 || last.GetSourceVolumeId() != "server#share#data##" || last.GetSecrets()["mountOptions"] != "vers=4.1" {
 		t.Errorf("asked to make %v", d.made)
 	}
+}
+
+// The library drops a try whose content it knows in a newer version than the API server has shown, and nothing else wakes it.
+func TestLateAPIServerHoldsUpNoSnapshot(t *testing.T) {
+	d := &driverFake{busy: 1}
+	w := idleWorld(t, true, content("ours", testDriver))
+	w.late(2 * backOffFirst)
+	w.run(d)
+	w.await("ours", "the snapshot", ready)
 }
 
 func TestSnapshotIsDeleted(t *testing.T) {
