@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/nfs-csi/nfs-csi/pkg/importing"
+	"github.com/nfs-csi/nfs-csi/pkg/migrate"
 	"github.com/nfs-csi/nfs-csi/pkg/nfs"
 )
 
@@ -83,6 +84,9 @@ func (o *importOptions) run(ctx context.Context, export string, stdout, stderr i
 		return err
 	}
 	if o.yes {
+		if err := migrate.Installed(ctx, config.Client, o.driverName); err != nil {
+			return err
+		}
 		return config.Apply(ctx, plan)
 	}
 	if o.output == "json" {

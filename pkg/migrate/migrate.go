@@ -44,7 +44,7 @@ func New(c Config) *Migration {
 // Apply converts what a plan says can be, and finishes what was begun. It goes on after a volume that fails, and reports all
 // failures, and the refusals of those that were asked for by name.
 func (m *Migration) Apply(ctx context.Context, p Plan) error {
-	if err := m.ready(ctx); err != nil {
+	if err := Installed(ctx, m.Client, m.DriverName); err != nil {
 		return err
 	}
 	var work []Volume
@@ -105,14 +105,14 @@ func (m *Migration) each(ctx context.Context, work []Volume, do func(context.Con
 	return nil
 }
 
-// ready says why nobody could use a converted volume.
-func (m *Migration) ready(ctx context.Context) error {
-	_, err := m.Client.StorageV1().CSIDrivers().Get(ctx, m.DriverName, metav1.GetOptions{})
+// Installed says why no pod of the cluster could use volumes of the driver, nil if it can.
+func Installed(ctx context.Context, client kubernetes.Interface, driverName string) error {
+	_, err := client.StorageV1().CSIDrivers().Get(ctx, driverName, metav1.GetOptions{})
 	if errors.IsNotFound(err) {
-		return fmt.Errorf("the cluster has no CSIDriver %q, so no pod could use a converted volume: install the driver first, or name it with --driver-name", m.DriverName)
+		return fmt.Errorf("the cluster has no CSIDriver %q, so no pod could use its volumes: install the driver first, or name the one that is installed with --driver-name", driverName)
 	}
 	if err != nil {
-		return fmt.Errorf("looking for CSIDriver %q: %w", m.DriverName, err)
+		return fmt.Errorf("looking for CSIDriver %q: %w", driverName, err)
 	}
 	return nil
 }
