@@ -30,11 +30,13 @@ type found struct {
 	record   volume.Record
 	recorded bool
 	wrong    string // why it is no volume that anybody could use
+	rival    string // another volume whose record names the directory, too
 }
 
 // find reads the records, and the names of directories that have none if they are asked for.
 func (c Config) find(ctx context.Context) ([]found, error) {
 	all, err := c.records(ctx)
+	findRivals(all)
 	if err != nil || !c.Directories {
 		return all, err
 	}
@@ -52,6 +54,22 @@ func (c Config) find(ctx context.Context) ([]found, error) {
 		}
 	}
 	return all, nil
+}
+
+// findRivals compares the records. A creation that died may have left one of a directory that another volume has got since.
+func findRivals(all []found) {
+	first := map[volume.Dir]*found{}
+	for i := range all {
+		f := &all[i]
+		if f.wrong != "" {
+			continue
+		}
+		if other := first[f.record.Dir]; other != nil {
+			f.rival, other.rival = other.record.Name, f.record.Name
+		} else {
+			first[f.record.Dir] = f
+		}
+	}
 }
 
 func (c Config) records(ctx context.Context) ([]found, error) {

@@ -175,6 +175,36 @@ func TestWhatIsNotImported(t *testing.T) {
 	}
 }
 
+// Of two records that name one directory, as a creation leaves that died when another had taken its reservation, neither can tell whose it is.
+func TestTwoRecordsOfOneDirectory(t *testing.T) {
+	w := newWorld(t)
+	in := func(dir volume.Dir) func(*volume.Record) { return func(r *volume.Record) { r.Dir = dir } }
+	w.recorded("a", "shop/a", in("one"))
+	w.recorded("b", "shop/b", in("one"))
+	w.recorded("c", "shop/c", in("two"))
+	w.recorded("d", "shop/d", in("two"), func(r *volume.Record) { r.Retained = true }) // before c was made
+	w.recorded("e", "shop/e", in("three"))
+	w.recorded("f", "shop/f", in("three"))
+	for _, dir := range []string{"one", "two", "three"} {
+		w.mkdir(dir)
+	}
+	p := w.plan()
+	for name, rival := range map[string]string{"a": "b", "b": "a", "e": "f", "f": "e"} {
+		if v := p.of(name); v.State != Refused || !strings.Contains(v.Reason, "the record of volume "+rival+" names this directory too") {
+			t.Errorf("%s is %s: %q", name, v.State, v.Reason)
+		}
+	}
+	if c, d := p.of("c"), p.of("d"); c.State != Importable || d.State != Refused {
+		t.Errorf("c is %s: %q, d is %s", c.State, c.Reason, d.State)
+	}
+	e := p.of("e")
+	w.s.Add(w.persistentVolume(e, nil)) // it was there all the time
+	p = w.plan()
+	if e, f := p.of("e"), p.of("f"); e.State != Present || f.State != Refused {
+		t.Errorf("e is %s: %q, f is %s", e.State, e.Reason, f.State)
+	}
+}
+
 // Who gets a volume when its claim's name is taken, or wanted twice, or no name.
 func TestClaimsOfVolumes(t *testing.T) {
 	w := newWorld(t)

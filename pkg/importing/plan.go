@@ -145,6 +145,9 @@ func (k *cluster) judge(c Config, v Volume, f found) (State, string) {
 	if name, taken := k.paths[c.Location.Path(v.id.Dir)]; taken {
 		return Refused, fmt.Sprintf("PersistentVolume %s has the directory", name)
 	}
+	if f.rival != "" {
+		return Refused, fmt.Sprintf("the record of volume %s names this directory too: its link in %s/directories leads to the owner's record; move the other one away", f.rival, volume.Reserved)
+	}
 	return Importable, ""
 }
 
