@@ -32,7 +32,7 @@ go by their age alone. A volume younger than an hour is no orphan, nor is a dire
 retained. Everything is looked at once more just before it is touched.
 
 Directories can be named instead (--directory): of the orphans only those; and with --no-cluster whatever they are, which is for
-clusters that are gone for good.`
+clusters that are gone for good. One whose archiving was interrupted is named again, and goes on.`
 
 const gcExamples = `  nfs-csi gc nfs.example.com:/exports/k8s --orphans
   nfs-csi gc nfs.example.com:/exports/k8s --orphans --all-clusters-asked --keep 30d --yes

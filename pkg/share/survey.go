@@ -49,9 +49,10 @@ type SurveyedArchive struct {
 
 // SurveyedPart is something in the trash or in staging.
 type SurveyedPart struct {
-	Name  string
-	Of    string    // the key of what it belongs or belonged to, "" where that cannot be told
-	Since time.Time // when it came there
+	Name    string
+	Of      string    // the key of what it belongs or belonged to, "" where that cannot be told
+	Since   time.Time // when it came there
+	Deleted bool      // in staging: a directory that a deletion has moved there and has not come further with
 }
 
 // Reservation is the reservation of a directory for a volume that has no record: being made just now, or left by a crash.
@@ -231,8 +232,8 @@ func (v *surveyor) trash(ctx context.Context) error {
 func (v *surveyor) staging(ctx context.Context) error {
 	infos, err := v.ListStaging(ctx)
 	for _, info := range infos {
-		_, key, _ := registry.StagedBy(info.Name())
-		v.survey.Staging = append(v.survey.Staging, SurveyedPart{Name: info.Name(), Of: key, Since: info.ModTime()})
+		kind, key, _ := registry.StagedBy(info.Name())
+		v.survey.Staging = append(v.survey.Staging, SurveyedPart{Name: info.Name(), Of: key, Since: info.ModTime(), Deleted: kind == registry.OfDeleted && info.IsDir()})
 	}
 	if err != nil {
 		return err

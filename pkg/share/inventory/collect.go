@@ -36,6 +36,8 @@ const (
 type Act struct {
 	Item Item `json:"item"`
 	Do   Do   `json:"do"`
+
+	was string // of Staging: the directory that it was, as it is named
 }
 
 // ErrRefused is matched when a wish is not granted because it might cost data.
@@ -48,17 +50,38 @@ func Plan(items []Item, w Wish, clusterAsked bool, now time.Time) ([]Act, error)
 	}
 	var acts []Act
 	for _, i := range items {
-		if do := w.of(i, clusterAsked, now); do != "" {
-			acts = append(acts, Act{i, do})
+		if do := w.of(i, clusterAsked, now); do != "" && i.Kind != Staging {
+			acts = append(acts, Act{Item: i, Do: do})
 		}
 	}
 	for _, d := range w.Directories {
-		if !slices.ContainsFunc(acts, func(a Act) bool { return a.Item.Directory == d }) {
+		if slices.ContainsFunc(acts, func(a Act) bool { return a.Item.Directory == d || a.was == d }) {
+			continue
+		}
+		part := begun(items, d)
+		if part == nil || w.of(*part, clusterAsked, now) == "" {
 			return nil, fmt.Errorf("%w: %s", ErrRefused, whyNot(items, d))
 		}
+		acts = append(acts, Act{Item: *part, Do: Shelve, was: d})
 	}
 	return acts, nil
 }
+
+// begun is the part in staging of a directory that nothing is recorded of, which somebody was killed in shelving; nil: there is none.
+func begun(items []Item, dir string) *Item {
+	var part *Item
+	for n, i := range items {
+		switch {
+		case i.Directory == dir, i.Kind == Reservation && i.Directory == volume.Key(dir), i.Kind == Volume && i.Name == dir:
+			return nil // there is something of that name, to which the part may belong
+		case i.wasOf(dir):
+			part = &items[n]
+		}
+	}
+	return part
+}
+
+func (i Item) wasOf(dir string) bool { return i.deleted && i.Name == volume.Key(dir) }
 
 // of is what becomes of one item, "" for nothing.
 func (w Wish) of(i Item, clusterAsked bool, now time.Time) Do {
@@ -75,6 +98,8 @@ func (w Wish) of(i Item, clusterAsked bool, now time.Time) Do {
 		if w.Orphans && clusterAsked && i.State == Left && (len(w.Directories) == 0 || w.names(i)) {
 			return Release
 		}
+	case Staging:
+		return w.ofPart(i, clusterAsked, now)
 	case Volume, Directory:
 		if w.Orphans && (clusterAsked && w.isOrphan(i) || !clusterAsked && w.names(i) && mayBeNamed(i, now)) {
 			if i.gone() {
@@ -82,6 +107,14 @@ func (w Wish) of(i Item, clusterAsked bool, now time.Time) Do {
 			}
 			return Shelve
 		}
+	}
+	return ""
+}
+
+// ofPart is what becomes of a part in staging: one of a directory that is named goes on.
+func (w Wish) ofPart(i Item, clusterAsked bool, now time.Time) Do {
+	if w.Orphans && !clusterAsked && slices.ContainsFunc(w.Directories, i.wasOf) && mayBeNamed(i, now) {
+		return Shelve
 	}
 	return ""
 }
@@ -99,7 +132,7 @@ func (w Wish) isOrphan(i Item) bool {
 
 // mayBeNamed is what a person may name where no cluster is asked: what is old enough, and nobody is working on.
 func mayBeNamed(i Item, now time.Time) bool {
-	return now.Sub(i.Created) >= Grace && (i.Kind == Directory || i.State == Recorded || i.State == Missing)
+	return now.Sub(i.Created) >= Grace && (i.Kind == Directory || i.deleted || i.State == Recorded || i.State == Missing)
 }
 
 func (i Item) gone() bool { return i.State == Missing || i.State == Orphan && i.Note == goneToo }
@@ -111,6 +144,10 @@ func whyNot(items []Item, dir string) string {
 		if i.Directory == dir {
 			return fmt.Sprintf("%s %q is %s (%s)", i.Kind, dir, i.State, i.Note)
 		}
+	}
+	if part := begun(items, dir); part != nil {
+		return fmt.Sprintf("directory %q was on its way to the archives and is %q in %s/staging: that goes on where no cluster is asked, once it is %v old",
+			dir, part.Directory, volume.Reserved, Grace)
 	}
 	return fmt.Sprintf("there is no directory %q on the share, or it is inside another one", dir)
 }
@@ -162,8 +199,8 @@ func Carry(ctx context.Context, hand Hand, l volume.Location, a Act, w Wish, aga
 // archive whatever interrupts us, and whoever deletes it then.
 func shelve(ctx context.Context, hand Hand, l volume.Location, a Act, keep time.Duration) error {
 	id := a.Item.id
-	if a.Item.Kind == Directory {
-		dir, err := volume.ParseDir(a.Item.Directory)
+	if a.Item.Kind == Directory || a.Item.Kind == Staging {
+		dir, err := unrecorded(ctx, hand, l, a)
 		if err != nil {
 			return err
 		}
@@ -177,4 +214,20 @@ func shelve(ctx context.Context, hand Hand, l volume.Location, a Act, keep time.
 		}
 	}
 	return hand.Delete(ctx, id, nil)
+}
+
+// unrecorded is the directory of an act on what nothing is recorded of. One that was on its way is still away: what has its name by now is
+// not what was named.
+func unrecorded(ctx context.Context, hand Hand, l volume.Location, a Act) (volume.Dir, error) {
+	if a.Item.Kind == Directory {
+		return volume.ParseDir(a.Item.Directory)
+	}
+	info, err := hand.Lstat(ctx, l, a.was, nil)
+	if err == nil && info != nil {
+		err = fmt.Errorf("%w: there is a directory %q again: look again", ErrRefused, a.was)
+	}
+	if err != nil {
+		return "", err
+	}
+	return volume.ParseDir(a.was)
 }

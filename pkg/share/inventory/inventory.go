@@ -81,6 +81,7 @@ type Item struct {
 	id          volume.ID // of a volume with a record
 	reservation share.Reservation
 	path        string // on the share, of what can be measured; "" for the rest
+	deleted     bool   // of Staging: a directory on its way out
 }
 
 // Used is what an item takes.
@@ -213,7 +214,7 @@ func (t *taking) parts(found share.Survey) {
 		t.add(Item{Kind: Trash, State: Waiting, Directory: p.Name, Name: p.Of, Created: p.Since, path: volume.Reserved + "/trash/" + p.Name})
 	}
 	for _, p := range found.Staging {
-		t.add(Item{Kind: Staging, State: Waiting, Directory: p.Name, Name: p.Of, Created: p.Since, path: volume.Reserved + "/staging/" + p.Name})
+		t.add(Item{Kind: Staging, State: Waiting, Directory: p.Name, Name: p.Of, Created: p.Since, path: volume.Reserved + "/staging/" + p.Name, deleted: p.Deleted})
 	}
 	for _, r := range found.Reservations {
 		i := Item{Kind: Reservation, State: Left, Directory: r.Name, Name: r.For, Created: r.Made, Note: "its volume has no record", reservation: r}

@@ -8,12 +8,14 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nfs-csi/nfs-csi/pkg/share"
 	"github.com/nfs-csi/nfs-csi/pkg/share/inventory"
 	"github.com/nfs-csi/nfs-csi/pkg/share/memfs"
+	"github.com/nfs-csi/nfs-csi/pkg/share/sharetest"
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
@@ -303,6 +305,88 @@ func TestArchivesInUse(t *testing.T) {
 		}
 	}
 	w.collects(nil, wish, "trash archived-byhand", "trash archived-inside", "trash archived-ns/one", "trash archived-pod")
+}
+
+// killed is a process that dies when it has moved something.
+func (w *world) killed(do func(*share.Manager) error) {
+	w.Helper()
+	killed, dead := errors.New("killed"), atomic.Bool{}
+	m := share.NewManager(share.Config{Passive: true, Open: func(context.Context, volume.Location, []string) (share.FS, io.Closer, error) {
+		return &sharetest.Hooked{FS: w.fs,
+			Before: func(context.Context, sharetest.Call) error {
+				if dead.Load() {
+					return killed
+				}
+				return nil
+			},
+			After: func(_ context.Context, c sharetest.Call) error {
+				if c.Op == "Rename" {
+					dead.Store(true)
+					return killed
+				}
+				return nil
+			}}, io.NopCloser(nil), nil
+	}})
+	if err := do(m); !errors.Is(err, killed) {
+		w.Fatalf("it did not die: %v", err)
+	}
+	w.must(m.Close())
+}
+
+// A directory that was named is not lost from sight when whoever collects it is killed: naming it again goes on.
+func TestCollectionOfADirectoryGoesOn(t *testing.T) {
+	w := newWorld(t)
+	stranger := func() {
+		w.Helper()
+		w.must(w.fs.Mkdir(t.Context(), "stranger", 0o755, -1, -1))
+		w.must(w.fs.CreateFile(t.Context(), "stranger/data", []byte("precious"), 0o600))
+	}
+	stranger()
+	wish, now := inventory.Wish{Orphans: true, Directories: []string{"stranger"}}, time.Now().Add(later)
+	items, _ := w.take(nil)
+	acts, err := inventory.Plan(items, wish, false, now)
+	w.must(err)
+	w.killed(func(m *share.Manager) error { return inventory.Carry(t.Context(), m, place, acts[0], wish, nil, now) })
+	items, _ = w.take(nil)
+	for what, plan := range map[string]func() ([]inventory.Act, error){
+		"of another name": func() ([]inventory.Act, error) {
+			return inventory.Plan(items, inventory.Wish{Orphans: true, Directories: []string{"strange"}}, false, now)
+		},
+		"where a cluster says": func() ([]inventory.Act, error) { return inventory.Plan(items, wish, true, now) },
+		"too early":            func() ([]inventory.Act, error) { return inventory.Plan(items, wish, false, time.Now()) },
+	} {
+		if acts, err := plan(); !errors.Is(err, inventory.ErrRefused) {
+			t.Errorf("%s: %v, %v", what, acts, err)
+		}
+	}
+	acts, err = inventory.Plan(items, wish, false, now)
+	w.must(err)
+	if len(acts) != 1 || acts[0].Item.Kind != inventory.Staging || acts[0].Do != inventory.Shelve {
+		t.Fatalf("planned is %+v", acts)
+	}
+
+	// Somebody has made it again: only once it is named anew, all of it goes.
+	stranger()
+	if err := inventory.Carry(t.Context(), w, place, acts[0], wish, nil, now); !errors.Is(err, inventory.ErrRefused) {
+		t.Errorf("a directory that nobody has named: %v", err)
+	}
+	w.holds("stranger/data")
+	w.must(w.fs.RemoveAll(t.Context(), "stranger", nil))
+	w.must(inventory.Carry(t.Context(), w, place, acts[0], wish, nil, now))
+	w.holds("archived-stranger/data")
+	w.shows(nil, "archive kept archived-stranger")
+}
+
+// What is aside is not taken for a directory's where a volume of that name has a record: it is the volume's, and goes on with that.
+func TestPartsOfVolumesAreTheirs(t *testing.T) {
+	w := newWorld(t)
+	id := w.makes("pvc-1", "one", volume.Archive, "")
+	w.killed(func(m *share.Manager) error { return m.Delete(t.Context(), id, nil) })
+	if did, err := w.collect(nil, inventory.Wish{Orphans: true, Directories: []string{"pvc-1"}}); !errors.Is(err, inventory.ErrRefused) {
+		t.Errorf("did %q, %v", did, err)
+	}
+	w.collects(nil, inventory.Wish{Orphans: true, Directories: []string{"one"}}, "forget one")
+	w.holds("archived-one/data")
 }
 
 // TestVolumeInWhatIsMounted: a volume is no orphan while somebody mounts a directory that it is in; the whole share does not count.
