@@ -1,6 +1,7 @@
 package provisioner
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -97,11 +98,16 @@ func (p *provisioner) neighbour(export volume.Location, dir volume.Dir, except s
 			continue
 		}
 		other, err := export.Below(path)
-		if err == nil && (other == dir || other.In(dir) || fate == making && dir.In(other) && pv.Annotations[annMadeBy] != "") {
+		if err == nil && (other == dir || other.In(dir) || fate == making && dir.In(other) && made(pv)) {
 			return pv
 		}
 	}
 	return nil
+}
+
+// made says whether a provisioner made a volume. Others are administrators', who may describe a whole export by one.
+func made(pv *v1.PersistentVolume) bool {
+	return cmp.Or(pv.Annotations[annMadeBy], pv.Annotations[annProvisionedBy]) != ""
 }
 
 // condemned says whether a volume of the predecessor's is about to be deleted, too, its claim being gone, and is kept no more than fate does.

@@ -294,6 +294,53 @@ func TestClaimsOfLegacyClassesRefused(t *testing.T) {
 	}
 }
 
+// csiVolume is a bound CSI volume with a directory below server:/exports/k8s and no record on the share: as csi-driver-nfs writes it, under
+// the name that is ours now.
+func csiVolume(name, dir string, change ...func(*v1.PersistentVolume)) *v1.PersistentVolume {
+	return oldVolume(name, "", "", append([]func(*v1.PersistentVolume){func(pv *v1.PersistentVolume) {
+		pv.Annotations[annProvisionedBy] = testDriver
+		pv.Spec.PersistentVolumeSource = v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{
+			Driver: testDriver, VolumeHandle: "server#exports/k8s#" + dir + "#" + name + "#",
+			VolumeAttributes: map[string]string{"server": "server", "share": "/exports/k8s", "subdir": dir, "storage.kubernetes.io/csiProvisionerIdentity": "x"},
+		}}
+	}}, change...)...)
+}
+
+// migrated is what `nfs-csi migrate apply` makes of an in-tree volume.
+func migrated(pv *v1.PersistentVolume) {
+	pv.Annotations["nfs-csi.github.io/migrated-from"] = oldName
+	a := pv.Spec.CSI.VolumeAttributes
+	pv.Spec.CSI.VolumeAttributes = map[string]string{"server": a["server"], "share": a["share"], "subDir": a["subdir"]}
+}
+
+// static is a volume that an administrator wrote.
+func static(pv *v1.PersistentVolume) { delete(pv.Annotations, annProvisionedBy) }
+
+// A directory in that of a volume without a record would be deleted with it, whoever made it. One that an administrator described is
+// around whatever they like.
+func TestClaimsOfLegacyClassesInVolumes(t *testing.T) {
+	driver := &driverFake{}
+	c := newCluster(oldClass("old", map[string]string{"pathPattern": "${.PVC.annotations.dir}/${.PVC.name}"}),
+		oldVolume("in-tree", "old", "/exports/k8s/in-tree"), csiVolume("moved", "moved", migrated), csiVolume("taken-over", "taken-over"),
+		csiVolume("others", "others", func(pv *v1.PersistentVolume) { pv.Spec.CSI.Driver = "other.example.com" }),
+		oldVolume("static", "", "/exports/k8s/static", static), csiVolume("csi-static", "csi-static", static))
+	run(t, c, driver, subdir)
+	for _, name := range []string{"in-tree", "moved", "taken-over", "others", "static", "csi-static"} {
+		c.claim(t, newClaim(name, "old", oldName, func(c *v1.PersistentVolumeClaim) { c.Annotations["dir"] = name }))
+	}
+	for _, name := range []string{"in-tree", "moved", "taken-over", "others"} {
+		want := "/exports/k8s/" + name + " is that of claim shop/" + name
+		if message := c.event(t, "default", name, "ProvisioningFailed"); !strings.Contains(message, want) {
+			t.Errorf("%s: message %q does not say %q", name, message, want)
+		}
+	}
+	c.volume(t, "pvc-uid-static")
+	c.volume(t, "pvc-uid-csi-static")
+	if created, _ := driver.requests(); len(created) != 2 {
+		t.Errorf("created %v", created)
+	}
+}
+
 // With volumeSource nfs a volume is as the predecessor would have written it, and is deleted as such.
 func TestInTreeVolumes(t *testing.T) {
 	driver := &driverFake{}
