@@ -23,7 +23,7 @@ type caches struct {
 func newCaches(client kubernetes.Interface, driver string, legacy Legacy) caches {
 	c := caches{
 		claims:  coreinformers.NewPersistentVolumeClaimInformer(client, metav1.NamespaceAll, resync, cache.Indexers{}),
-		volumes: coreinformers.NewPersistentVolumeInformer(client, resync, cache.Indexers{}),
+		volumes: coreinformers.NewPersistentVolumeInformer(client, resync, placeIndexes()),
 		classes: storageinformers.NewStorageClassInformer(client, resync, cache.Indexers{}),
 	}
 	// SetTransform fails only on an informer that runs.

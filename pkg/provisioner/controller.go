@@ -89,7 +89,7 @@ func New(c Config) (*Controller, error) {
 			driver: c.DriverName, volumes: c.Volumes, calls: running, client: c.Client,
 			sources:  sources{driver: c.DriverName, client: c.Client, snapshots: c.Snapshots},
 			fillings: k.fillings, notices: k.notices, defaults: c.Defaults, secrets: c.Secrets, full: c.Full,
-			legacy: c.Legacy, known: k.caches.volumes.GetStore(), classes: k.caches.classes.GetStore(), log: c.Log,
+			legacy: c.Legacy, known: k.caches.volumes.GetIndexer(), classes: k.caches.classes.GetStore(), log: c.Log,
 		}, k.options(measured)...)
 	return k, nil
 }

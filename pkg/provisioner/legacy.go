@@ -1,11 +1,9 @@
 package provisioner
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	v1 "k8s.io/api/core/v1"
@@ -67,8 +65,9 @@ func (p *provisioner) translate(ctx context.Context, o controller.ProvisionOptio
 		return err
 	}
 	export := p.legacy.export(o.StorageClass.Provisioner)
-	if other := p.neighbour(export, dir, o.PVName, making); other != nil {
-		return fmt.Errorf("the claim's directory would be %q, and %s: give each claim a directory of its own (pathPattern)", dir, saysWhere(other))
+	counts := func(other *v1.PersistentVolume, lies relation) bool { return lies != around || made(other) }
+	if other := p.neighbour(export, dir, o.PVName, counts); other != nil {
+		return tooNear(dir, other, volume.ParamPathPattern)
 	}
 	r.Parameters = exportOf(export)
 	r.Parameters[volume.ParamSubDir] = string(dir)
@@ -80,64 +79,6 @@ func (p *provisioner) translate(ctx context.Context, o controller.ProvisionOptio
 	r.Parameters[volume.ParamClaimNamespace] = claim.Namespace
 	r.Parameters[volume.ParamVolumeName] = claim.Volume
 	return nil
-}
-
-// making is the fate of a directory that is to be made.
-const making volume.Policy = ""
-
-// neighbour is another PersistentVolume that has dir, or a directory in it, and would not go the same way; where dir is to be made
-// also one whose directory it would be in. Of the predecessor's volumes only the cluster knows: they have no record on the share.
-func (p *provisioner) neighbour(export volume.Location, dir volume.Dir, except string, fate volume.Policy) *v1.PersistentVolume {
-	for _, object := range p.known.List() {
-		pv, ok := object.(*v1.PersistentVolume)
-		if !ok || pv.Name == except || fate != making && p.condemned(pv, fate) {
-			continue
-		}
-		server, path := placeOf(pv)
-		if !strings.EqualFold(server, export.Server) {
-			continue
-		}
-		other, err := export.Below(path)
-		if err == nil && (other == dir || other.In(dir) || fate == making && dir.In(other) && made(pv)) {
-			return pv
-		}
-	}
-	return nil
-}
-
-// made says whether a provisioner made a volume. Others are administrators', who may describe a whole export by one.
-func made(pv *v1.PersistentVolume) bool {
-	return cmp.Or(pv.Annotations[annMadeBy], pv.Annotations[annProvisionedBy]) != ""
-}
-
-// condemned says whether a volume of the predecessor's is about to be deleted, too, its claim being gone, and is kept no more than fate does.
-func (p *provisioner) condemned(pv *v1.PersistentVolume, fate volume.Policy) bool {
-	if pv.Status.Phase != v1.VolumeReleased || pv.Spec.PersistentVolumeReclaimPolicy != v1.PersistentVolumeReclaimDelete {
-		return false
-	}
-	policy, err := p.policyNow(pv)
-	return err == nil && (policy == volume.Delete || policy == fate)
-}
-
-func saysWhere(pv *v1.PersistentVolume) string {
-	_, path := placeOf(pv)
-	if ref := pv.Spec.ClaimRef; ref != nil {
-		return fmt.Sprintf("%s is that of claim %s/%s (PersistentVolume %s)", path, ref.Namespace, ref.Name, pv.Name)
-	}
-	return fmt.Sprintf("%s is that of PersistentVolume %s", path, pv.Name)
-}
-
-// placeOf is where the directory of an NFS volume is, of whichever kind; empty for other volumes.
-func placeOf(pv *v1.PersistentVolume) (server, path string) {
-	switch {
-	case pv.Spec.NFS != nil:
-		return strings.Trim(pv.Spec.NFS.Server, "[]"), pv.Spec.NFS.Path
-	case pv.Spec.CSI != nil && pv.Spec.CSI.VolumeAttributes[volume.ParamServer] != "":
-		if m, err := volume.ParseContext(pv.Spec.CSI.VolumeAttributes); err == nil {
-			return m.Server, m.Path
-		}
-	}
-	return "", ""
 }
 
 // inTree describes a volume as the predecessor does.
@@ -172,7 +113,10 @@ func (p *provisioner) handle(pv *v1.PersistentVolume) (string, error) {
 		return "", err
 	}
 	if policy != volume.Retain {
-		if other := p.neighbour(location, dir, pv.Name, policy); other != nil {
+		stays := func(other *v1.PersistentVolume, lies relation) bool {
+			return lies != around && !p.condemned(other, policy)
+		}
+		if other := p.neighbour(location, dir, pv.Name, stays); other != nil {
 			return "", fmt.Errorf("nothing is deleted of directory %q: %s", dir, saysWhere(other))
 		}
 	}
@@ -207,6 +151,8 @@ const (
 	annProvisionedBy = "pv.kubernetes.io/provisioned-by"
 	// annMadeBy is the same in our cache, where the library does not see it.
 	annMadeBy = "nfs-csi.github.io/made-by"
+	// annMigratedFrom says on a volume of our driver that it was made as another's.
+	annMigratedFrom = "nfs-csi.github.io/migrated-from"
 )
 
 // slim keeps of an NFS volume what tells where it is, and of a released one of the predecessor's what deleting it needs.
@@ -220,6 +166,9 @@ func (l Legacy) slim(pv *v1.PersistentVolume) *v1.PersistentVolume {
 	by := pv.Annotations[annProvisionedBy]
 	metav1.SetMetaDataAnnotation(&slim.ObjectMeta, annMadeBy, by)
 	slim.Spec.ClaimRef = pv.Spec.ClaimRef
+	if kept(pv) {
+		slim.Status.Phase, slim.Spec.PersistentVolumeReclaimPolicy = pv.Status.Phase, pv.Spec.PersistentVolumeReclaimPolicy
+	}
 	if pv.Spec.CSI != nil {
 		slim.Spec.CSI = &v1.CSIPersistentVolumeSource{Driver: pv.Spec.CSI.Driver, VolumeAttributes: pv.Spec.CSI.VolumeAttributes}
 		return slim

@@ -42,7 +42,7 @@ type provisioner struct {
 	secrets  Secrets
 	full     func() // is told that a share has no room for a volume
 	legacy   Legacy
-	known    cache.Store // of PersistentVolumes
+	known    cache.Indexer // of PersistentVolumes, by [placeIndexes]
 	classes  cache.Store
 	log      *slog.Logger
 }
@@ -109,9 +109,12 @@ func (p *provisioner) request(ctx context.Context, o controller.ProvisionOptions
 	request := createRequest(o, p.defaults)
 	var err error
 	if p.legacy.speaks(o.StorageClass) {
-		if err := p.translate(ctx, o, request); err != nil {
-			return nil, readable(err)
-		}
+		err = p.translate(ctx, o, request)
+	} else {
+		err = p.free(o, request.GetParameters())
+	}
+	if err != nil {
+		return nil, readable(err)
 	}
 	if request.VolumeContentSource = p.fillings.remembered(o.PVC.UID); request.VolumeContentSource == nil {
 		if request.VolumeContentSource, err = p.sources.of(ctx, o.PVC); err != nil {

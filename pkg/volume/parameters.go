@@ -58,7 +58,7 @@ var parameters = [...]Parameter{
 	{ParamUID, InClass | InAttributesClass | InAttributes, numberOfID, "whom the server takes us for; elsewhere: unchanged",
 		"Owner of the directory. As an attribute: set at each mount to be written, for PersistentVolumes that people made."},
 	{ParamGID, InClass | InAttributesClass | InAttributes, numberOfID, "as `uid`", "Group of the directory, as `uid`."},
-	{ParamOnExisting, InClass, "`refuse`, `adopt`", "`refuse`", "Whether a directory that is there already and belongs to no volume is used."},
+	{ParamOnExisting, InClass, "`refuse`, `adopt`", "`refuse`", "Whether a directory that is there already and belongs to no volume, nor to another provisioner's in the same cluster, is used."},
 	{ParamCapacityCheck, InClass, "`none`, `strict`", "`none`", "`strict` refuses a volume that the export has no room for."},
 	{ParamCapacityReserve, InClass, "size such as `50Gi`, or `5%`", "`0`", "Room of the export that no volume may count on."},
 	{ParamMountOptions, InSnapshotClass | InAttributes, "options as for mount(8), joined by commas", "the PersistentVolume's `mountOptions`",
