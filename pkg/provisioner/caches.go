@@ -1,6 +1,8 @@
 package provisioner
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
@@ -124,7 +126,9 @@ func slimClaim(object any) (any, error) {
 	return slim, nil
 }
 
-// slimVolume keeps little of a volume that is not of our CSI driver, see [Legacy.slim].
+// slimVolume keeps little of a volume that is not of our CSI driver, see [Legacy.slim]. One of our driver is ours alone to delete, whatever
+// name its class had: the library asks only for that name, and would leave it Released for ever once the name is none of ours. What is sent
+// to the API server are differences of cached objects, so in the cluster the name stays.
 func slimVolume(object any, driver string, legacy Legacy) any {
 	pv, ok := object.(*v1.PersistentVolume)
 	if !ok {
@@ -134,6 +138,10 @@ func slimVolume(object any, driver string, legacy Legacy) any {
 		return legacy.slim(pv)
 	}
 	pv.ManagedFields = nil
+	if by := pv.Annotations[annProvisionedBy]; by != "" && by != driver && !slices.Contains(legacy.Names, by) {
+		pv.Annotations = maps.Clone(pv.Annotations)
+		pv.Annotations[annProvisionedBy] = driver
+	}
 	return pv
 }
 

@@ -104,3 +104,30 @@ func TestSlimVolume(t *testing.T) {
 		}
 	}
 }
+
+// A volume of our driver is ours whoever's name its class had, and no other driver's is.
+func TestSlimVolumeOfAnotherName(t *testing.T) {
+	for name, test := range map[string]struct{ driver, by, want string }{
+		"ours":        {testDriver, testDriver, testDriver},
+		"of a class":  {testDriver, oldName, oldName},
+		"given up":    {testDriver, "given/up", testDriver},
+		"static":      {testDriver, "", ""},
+		"other's":     {"other.example.com", "other.example.com", ""},
+		"other's too": {"other.example.com", "given/up", ""},
+	} {
+		pv := csiVolume("pv", "pv", func(pv *v1.PersistentVolume) {
+			pv.Spec.CSI.Driver, pv.Annotations[annProvisionedBy] = test.driver, test.by
+		})
+		if test.by == "" {
+			delete(pv.Annotations, annProvisionedBy)
+		}
+		before := pv.DeepCopy().Annotations
+		slim := slimVolume(pv, testDriver, Legacy{Names: []string{oldName}}).(*v1.PersistentVolume)
+		if got, there := slim.Annotations[annProvisionedBy]; got != test.want || there != (test.want != "") {
+			t.Errorf("%s: provisioned by %q", name, got)
+		}
+		if test.driver != testDriver && slim.Annotations[annMadeBy] != before[annProvisionedBy] {
+			t.Errorf("%s: made by %v", name, slim.Annotations)
+		}
+	}
+}

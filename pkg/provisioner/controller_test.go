@@ -66,6 +66,31 @@ func wasDeleted(t *testing.T, driver *driverFake, handle string) {
 	}
 }
 
+// A volume of ours is deleted also where the provisioner's name of its class is no more one of ours. In the cluster its name stays.
+func TestVolumesOfANameThatWasGivenUpAreDeleted(t *testing.T) {
+	driver := &driverFake{}
+	c := newCluster(newClass("nfs", "gxf-nfs-storage"))
+	_, stop := launch(t, c, driver)
+	c.claim(t, newClaim("data", "nfs", "gxf-nfs-storage"))
+	pv := c.volume(t, "pvc-uid-data")
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	pv = pv.DeepCopy()
+	pv.Finalizers, pv.Status.Phase = nil, v1.VolumeBound // so the library has something to patch
+	if _, err := c.CoreV1().PersistentVolumes().Update(t.Context(), pv, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	run(t, c, driver, func(config *Config) { config.Legacy.Names = nil })
+	await(t, "the finalizer", func() bool { return len(c.volume(t, pv.Name).Finalizers) > 0 })
+	if by := c.volume(t, pv.Name).Annotations[annProvisionedBy]; by != "gxf-nfs-storage" {
+		t.Errorf("in the cluster the volume is provisioned by %q", by)
+	}
+	c.released(t, pv.Name)
+	c.gone(t, pv.Name)
+	wasDeleted(t, driver, pv.Spec.CSI.VolumeHandle)
+}
+
 func TestForeignProvisionerIsLeftAlone(t *testing.T) {
 	driver := &driverFake{}
 	c := newCluster(newClass("other", "other.example.com"), newClass("nfs", testDriver))
