@@ -54,6 +54,9 @@ func exportOf(l volume.Location) map[string]string {
 
 // translate makes the request for a volume of a class of the predecessor's.
 func (p *provisioner) translate(ctx context.Context, o controller.ProvisionOptions, r *csi.CreateVolumeRequest) error {
+	if name := attributesClass(o.PVC); p.legacy.InTree && name != nil {
+		return fmt.Errorf("the claim asks for the volume attributes class %q, which an in-tree volume (volumeSource: nfs) cannot have: make the claim anew without it, or of another StorageClass", *name)
+	}
 	class, err := volume.ParseLegacyClass(o.StorageClass.Parameters)
 	if err != nil {
 		return err

@@ -363,6 +363,30 @@ func TestInTreeVolumes(t *testing.T) {
 	wasDeleted(t, driver, "server#share#pvc-uid-data##delete")
 }
 
+// The API server takes a class of attributes for CSI volumes only: an in-tree one would be made and never saved.
+func TestInTreeVolumesHaveNoAttributesClass(t *testing.T) {
+	gold, none := "gold", ""
+	driver := &driverFake{}
+	c := newCluster(oldClass("old", nil), newClass("own", testDriver),
+		&storage.VolumeAttributesClass{ObjectMeta: metav1.ObjectMeta{Name: gold}, DriverName: testDriver, Parameters: map[string]string{"onDelete": "retain"}})
+	run(t, c, driver, subdir, func(c *Config) { c.Legacy.InTree = true; c.Legacy.Default.Share = "/share" })
+	c.claim(t, newClaim("refused", "old", oldName, func(c *v1.PersistentVolumeClaim) { c.Spec.VolumeAttributesClassName = &gold }))
+	if message := c.event(t, "default", "refused", "ProvisioningFailed"); !strings.Contains(message, `class "gold"`) || !strings.Contains(message, "make the claim anew without it") {
+		t.Errorf("message %q", message)
+	}
+	if created, _ := driver.requests(); len(created) > 0 {
+		t.Errorf("created %v", created)
+	}
+	c.claim(t, newClaim("empty", "old", oldName, func(c *v1.PersistentVolumeClaim) { c.Spec.VolumeAttributesClassName = &none }))
+	c.claim(t, newClaim("own", "own", testDriver, func(c *v1.PersistentVolumeClaim) { c.Spec.VolumeAttributesClassName = &gold }))
+	if pv := c.volume(t, "pvc-uid-empty"); pv.Spec.NFS == nil {
+		t.Errorf("the source is %+v", pv.Spec.PersistentVolumeSource)
+	}
+	if pv := c.volume(t, "pvc-uid-own"); pv.Spec.CSI == nil || *pv.Spec.VolumeAttributesClassName != gold {
+		t.Errorf("a volume of our own class is %+v", pv.Spec)
+	}
+}
+
 func TestLegacyParametersOfAClass(t *testing.T) {
 	var config Config
 	subdir(&config)
