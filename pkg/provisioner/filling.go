@@ -34,15 +34,22 @@ type fillings struct {
 	workqueue.TypedRateLimiter[any] // of all other claims
 	now                             func() time.Time
 
-	mu     sync.Mutex
-	pause  map[types.UID]time.Duration
-	told   map[types.UID]time.Time
-	source map[types.UID]*csi.VolumeContentSource // of copies that may be under way
+	mu    sync.Mutex
+	pause map[types.UID]time.Duration
+	told  map[types.UID]time.Time
+	begun map[types.UID]begun
+}
+
+// begun is what a volume was asked for with that may be there, or on its way.
+type begun struct {
+	source  *csi.VolumeContentSource // nil: none
+	class   string                   // of attributes; "": none
+	changes map[string]string        // that class's parameters
 }
 
 func newFillings(others workqueue.TypedRateLimiter[any]) *fillings {
 	return &fillings{TypedRateLimiter: others, now: time.Now, pause: map[types.UID]time.Duration{},
-		told: map[types.UID]time.Time{}, source: map[types.UID]*csi.VolumeContentSource{}}
+		told: map[types.UID]time.Time{}, begun: map[types.UID]begun{}}
 }
 
 // rest lets a claim be tried again after d, as often as it takes.
@@ -63,24 +70,28 @@ func (f *fillings) fail(claim types.UID) {
 // done forgets a claim.
 func (f *fillings) done(claim types.UID) {
 	f.fail(claim)
-	f.from(claim, nil)
-}
-
-// from remembers what a claim is being filled from, so that the copy is followed to its end when its source's claim or
-// snapshot has been deleted meanwhile; nil forgets it.
-func (f *fillings) from(claim types.UID, source *csi.VolumeContentSource) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.source[claim] = source; source == nil {
-		delete(f.source, claim)
+	delete(f.begun, claim)
+}
+
+// remember keeps what a claim's volume was asked for with, so that it is followed to its end when the source's claim or snapshot, or the class of
+// attributes, has been deleted meanwhile.
+func (f *fillings) remember(claim *v1.PersistentVolumeClaim, r *csi.CreateVolumeRequest) {
+	b := begun{source: r.GetVolumeContentSource(), changes: r.GetMutableParameters()}
+	if class := attributesClass(claim); class != nil {
+		b.class = *class
 	}
-}
-
-// remembered is what a claim is being filled from, or nil.
-func (f *fillings) remembered(claim types.UID) *csi.VolumeContentSource {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.source[claim]
+	f.begun[claim.UID] = b
+}
+
+// remembered is what was begun for a claim.
+func (f *fillings) remembered(claim types.UID) begun {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.begun[claim]
 }
 
 // When is how long an item of the claims' queue, a UID, is to wait.

@@ -116,13 +116,24 @@ func (p *provisioner) request(ctx context.Context, o controller.ProvisionOptions
 	if err != nil {
 		return nil, readable(err)
 	}
-	if request.VolumeContentSource = p.fillings.remembered(o.PVC.UID); request.VolumeContentSource == nil {
+	before := p.fillings.remembered(o.PVC.UID)
+	if request.VolumeContentSource = before.source; request.VolumeContentSource == nil {
 		if request.VolumeContentSource, err = p.sources.of(ctx, o.PVC); err != nil {
 			return nil, err
 		}
 	}
-	request.MutableParameters, err = attributes(ctx, p.client, p.driver, o.PVC)
+	request.MutableParameters, err = p.attributes(ctx, o.PVC, before)
 	return request, err
+}
+
+// attributes are those of the claim's class of attributes, or what they were when the volume was begun, if the class has gone since.
+func (p *provisioner) attributes(ctx context.Context, claim *v1.PersistentVolumeClaim, before begun) (map[string]string, error) {
+	parameters, err := attributes(ctx, p.client, p.driver, claim)
+	var absent waitError
+	if errors.As(err, &absent) && before.class == *attributesClass(claim) {
+		return before.changes, nil
+	}
+	return parameters, err
 }
 
 func (p *provisioner) restFor(claim *v1.PersistentVolumeClaim, err error) {
@@ -140,7 +151,7 @@ func (p *provisioner) failed(claim *v1.PersistentVolumeClaim, r *csi.CreateVolum
 	case controller.ProvisioningFinished:
 		p.fillings.done(claim.UID)
 	case controller.ProvisioningInBackground:
-		p.fillings.from(claim.UID, r.GetVolumeContentSource())
+		p.fillings.remember(claim, r)
 	}
 	if r.GetVolumeContentSource() != nil && status.Code(err) == codes.Aborted {
 		p.fillings.rest(claim.UID, fillingPause)

@@ -2,6 +2,7 @@ package provisioner
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -233,6 +234,36 @@ func TestCloneOutlivesItsSource(t *testing.T) {
 	}
 }
 
+// What became of a claim's volume is found out also when its class of attributes has gone with the claim. Another class does not take its place.
+func TestUnknownOutcomeOutlivesItsAttributesClass(t *testing.T) {
+	asked, lost := make(chan struct{}), make(chan struct{})
+	var tries atomic.Int32
+	driver := &driverFake{create: func(_ context.Context, r *csi.CreateVolumeRequest) (*csi.CreateVolumeResponse, error) {
+		if tries.Add(1) == 1 {
+			close(asked)
+			<-lost
+			return nil, status.Error(codes.Unavailable, "the server went away")
+		}
+		return answer(r), nil
+	}}
+	gold := "gold"
+	c := newCluster(newClass("nfs", testDriver),
+		&storage.VolumeAttributesClass{ObjectMeta: metav1.ObjectMeta{Name: gold}, DriverName: testDriver, Parameters: map[string]string{"onDelete": "retain"}})
+	k := run(t, c, driver)
+	c.claim(t, newClaim("data", "nfs", testDriver, func(c *v1.PersistentVolumeClaim) { c.Spec.VolumeAttributesClassName = &gold }))
+	<-asked
+	if err := errors.Join(c.CoreV1().PersistentVolumeClaims("default").Delete(t.Context(), "data", metav1.DeleteOptions{}),
+		c.StorageV1().VolumeAttributesClasses().Delete(t.Context(), gold, metav1.DeleteOptions{})); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the claim's end", func() bool { return len(k.caches.claims.GetStore().List()) == 0 })
+	close(lost)
+	c.volume(t, "pvc-uid-data")
+	if created, _ := driver.requests(); len(created) != 2 || created[1].GetMutableParameters()["onDelete"] != "retain" {
+		t.Errorf("created %v", created)
+	}
+}
+
 func TestRestoreWaitsForItsSnapshot(t *testing.T) {
 	snapshots := snapshotfake.NewSimpleClientset() //nolint:staticcheck // the module has no other
 	driver := &driverFake{create: func(_ context.Context, r *csi.CreateVolumeRequest) (*csi.CreateVolumeResponse, error) {
@@ -276,10 +307,13 @@ func TestAttributesOfClaim(t *testing.T) {
 	if created, _ := driver.requests(); created[0].GetMutableParameters()["onDelete"] != "archive" {
 		t.Errorf("created %v", created)
 	}
+	claim := newClaim("x", "nfs", testDriver, func(c *v1.PersistentVolumeClaim) { c.Spec.VolumeAttributesClassName = &gold })
+	p := &provisioner{driver: testDriver, client: fake.NewClientset()}
+	_, err := p.attributes(t.Context(), claim, begun{class: "silver", changes: class.Parameters})
+	judgeSource(t, err, "does not exist", true)
 	class = class.DeepCopy()
 	class.DriverName = "other"
-	claim := newClaim("x", "nfs", testDriver, func(c *v1.PersistentVolumeClaim) { c.Spec.VolumeAttributesClassName = &gold })
-	_, err := attributes(t.Context(), fake.NewClientset(class), testDriver, claim)
+	_, err = attributes(t.Context(), fake.NewClientset(class), testDriver, claim)
 	judgeSource(t, err, "one of the driver other", false)
 	_, err = attributes(t.Context(), fake.NewClientset(), testDriver, claim)
 	judgeSource(t, err, "does not exist", true)
