@@ -350,6 +350,15 @@ func TestDirectoriesWithoutARecord(t *testing.T) {
 	if v := p.of(id("1")); v.Handle != "server#exports/k8s#shop-data-"+id("1")+"#"+id("1")+"#archive" || v.Capacity != "1Gi" {
 		t.Errorf("%+v", v)
 	}
+	if err := w.Apply(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	for name, from := range map[string]string{id("1"): "server:/exports/k8s", "pvc-7": ""} {
+		pv, err := w.Client.CoreV1().PersistentVolumes().Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil || pv.Annotations["nfs-csi.github.io/migrated-from"] != from {
+			t.Errorf("%s: annotations %v, %v", name, pv.Annotations, err)
+		}
+	}
 }
 
 func TestFailures(t *testing.T) {
