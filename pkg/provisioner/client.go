@@ -10,8 +10,7 @@ import (
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
-// savingClient is a client whose saving of PersistentVolumes ends in time and is told to calls, and to notices when it
-// fails, and to which one that has gone is deleted. Its Events pass through fillings. The library saves without a deadline,
+// savingClient is a client whose saving of PersistentVolumes ends in time and is told to calls and to notices, and to which one that has gone is deleted. Its Events pass through fillings. The library saves without a deadline,
 // and deletes twice where its cache is late.
 type savingClient struct {
 	kubernetes.Interface
@@ -55,7 +54,9 @@ func (s savingVolumes) Create(ctx context.Context, pv *v1.PersistentVolume, o me
 	defer cancel()
 	defer context.AfterFunc(s.calls.ctx, cancel)()
 	made, err := s.PersistentVolumeInterface.Create(ctx, pv, o)
-	if err != nil && !errors.IsAlreadyExists(err) {
+	if err == nil || errors.IsAlreadyExists(err) {
+		s.notices.saved(pv)
+	} else {
 		s.notices.unsaved(pv, err)
 	}
 	return made, err

@@ -3,7 +3,6 @@ package provisioner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -20,8 +19,8 @@ import (
 const (
 	// filling begins what an Event says of a claim whose volume is being filled.
 	filling = "the volume is being filled, "
-	// fillingReason is the reason of such an Event.
-	fillingReason = "Filling"
+	// fillingReason is the reason of such an Event, succeededReason that of the library's about a volume that is saved.
+	fillingReason, succeededReason = "Filling", "ProvisioningSucceeded"
 	// fillingPause is how long a claim rests between two looks at its copy, each of which lasts as long as a call may.
 	fillingPause = time.Second
 	// fillingEvery is how often users are told how far a copy is.
@@ -124,27 +123,24 @@ func fillingError(busy error) error {
 	return errors.New(filling + text)
 }
 
-// event is what becomes of an Event of the library's: one about a copy under way is no warning, and comes once in a
-// while; nil: it is not worth telling.
-func (f *fillings) event(e *v1.Event) *v1.Event {
+// due says whether it is time to tell how far the copy for a claim is.
+func (f *fillings) due(claim types.UID) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	last, known := f.told[e.InvolvedObject.UID]
-	_, progress, found := strings.Cut(e.Message, filling)
-	switch {
-	case !found && known && e.Reason == "Provisioning":
-		return nil // another look at the copy
-	case !found:
-		return e
-	case f.now().Sub(last) < fillingEvery:
-		return nil
+	if f.now().Sub(f.told[claim]) < fillingEvery {
+		return false
 	}
-	f.told[e.InvolvedObject.UID] = f.now()
-	e = e.DeepCopy()
-	e.Name = fmt.Sprintf("%s.%x", e.InvolvedObject.Name, f.now().UnixNano())
-	e.Type, e.Reason, e.Message, e.Count = v1.EventTypeNormal, fillingReason, filling+progress, 1
-	e.FirstTimestamp, e.ResourceVersion = e.LastTimestamp, ""
-	return e
+	f.told[claim] = f.now()
+	return true
+}
+
+// worth says whether an Event of the library's is to be told: how far a copy is, and that a volume is there, [notices] say.
+func (f *fillings) worth(e *v1.Event) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, copying := f.told[e.InvolvedObject.UID]
+	anotherLook := copying && e.Reason == "Provisioning"
+	return !anotherLook && e.Reason != succeededReason && !strings.Contains(e.Message, filling)
 }
 
 // fillingEvents is where the library's Events go to.
@@ -154,21 +150,15 @@ type fillingEvents struct {
 }
 
 func (s fillingEvents) CreateWithEventNamespace(e *v1.Event) (*v1.Event, error) {
-	told := s.fillings.event(e)
-	if told == nil {
+	if !s.fillings.worth(e) {
 		return e, nil
 	}
-	return s.EventInterface.CreateWithEventNamespaceWithContext(context.Background(), told)
+	return s.EventInterface.CreateWithEventNamespaceWithContext(context.Background(), e)
 }
 
-// PatchWithEventNamespace is told of repetitions, and an Event about a copy is never one.
 func (s fillingEvents) PatchWithEventNamespace(e *v1.Event, data []byte) (*v1.Event, error) {
-	switch told := s.fillings.event(e); told {
-	case nil:
+	if !s.fillings.worth(e) {
 		return e, nil
-	case e:
-		return s.EventInterface.PatchWithEventNamespaceWithContext(context.Background(), e, data)
-	default:
-		return s.EventInterface.CreateWithEventNamespaceWithContext(context.Background(), told)
 	}
+	return s.EventInterface.PatchWithEventNamespaceWithContext(context.Background(), e, data)
 }

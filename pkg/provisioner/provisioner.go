@@ -155,7 +155,11 @@ func (p *provisioner) failed(claim *v1.PersistentVolumeClaim, r *csi.CreateVolum
 	}
 	if r.GetVolumeContentSource() != nil && status.Code(err) == codes.Aborted {
 		p.fillings.rest(claim.UID, fillingPause)
-		return fillingError(readable(err))
+		progress := fillingError(readable(err))
+		if p.fillings.due(claim.UID) {
+			p.notices.filling(claim, progress)
+		}
+		return progress
 	}
 	p.fillings.fail(claim.UID)
 	if status.Code(err) == codes.ResourceExhausted {
