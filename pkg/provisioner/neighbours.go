@@ -146,7 +146,7 @@ func placeOf(pv *v1.PersistentVolume) (server, path string) {
 	switch {
 	case pv.Spec.NFS != nil:
 		return strings.Trim(pv.Spec.NFS.Server, "[]"), pv.Spec.NFS.Path
-	case pv.Spec.CSI != nil && pv.Spec.CSI.VolumeAttributes[volume.ParamServer] != "":
+	case pv.Spec.CSI != nil:
 		if m, err := volume.ParseContext(pv.Spec.CSI.VolumeAttributes); err == nil {
 			return m.Server, m.Path
 		}

@@ -28,6 +28,12 @@ func others(pv *v1.PersistentVolume) {
 	pv.Annotations[annProvisionedBy], pv.Spec.CSI.Driver = "nfs.csi.k8s.io", "nfs.csi.k8s.io"
 }
 
+// inCapitals is a volume whose class wrote its parameters so: csi-driver-nfs copies them.
+func inCapitals(pv *v1.PersistentVolume) {
+	a := pv.Spec.CSI.VolumeAttributes
+	pv.Spec.CSI.VolumeAttributes = map[string]string{"Server": a["server"], "SHARE": a["share"], "subdir": a["subdir"]}
+}
+
 // retained makes a volume whose directory stays, and released one whose claim is gone.
 func retained(pv *v1.PersistentVolume) {
 	pv.Spec.PersistentVolumeReclaimPolicy = v1.PersistentVolumeReclaimRetain
@@ -42,7 +48,7 @@ func TestClaimsNearVolumesWithoutARecord(t *testing.T) {
 	c := newCluster(chooses("nfs"),
 		oldVolume("in-tree", "old", "/exports/k8s/in-tree/"), oldVolume("bound", "old", "/exports/k8s//bound", retained), oldVolume("nfs4", "", "/exports/k8s/a/../b"),
 		csiVolume("moved", "moved", migrated), csiVolume("taken-over", "shop/taken-over"), csiVolume("others", "others", others),
-		csiVolume("going", "going", others, released), csiVolume("kept", "kept/data", retained, released))
+		csiVolume("case", "case", others, inCapitals), csiVolume("going", "going", others, released), csiVolume("kept", "kept/data", retained, released))
 	run(t, c, driver, subdir)
 	for dir, words := range map[string]string{
 		"in-tree":            "/exports/k8s/in-tree/ is that of claim shop/in-tree (PersistentVolume in-tree): give each claim a directory of its own (subDir)",
@@ -54,6 +60,7 @@ func TestClaimsNearVolumesWithoutARecord(t *testing.T) {
 		"shop":               "claim shop/taken-over",
 		"others":             "claim shop/others",
 		"others/in":          "claim shop/others",
+		"case":               "claim shop/case",
 		"going":              "claim shop/going",
 		"kept":               "claim shop/kept",
 		"kept/data/in":       "claim shop/kept",
