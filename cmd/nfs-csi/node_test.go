@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"google.golang.org/grpc"
 	registerapi "k8s.io/kubelet/pkg/apis/pluginregistration/v1"
 
 	"github.com/nfs-csi/nfs-csi/pkg/driver/drivertest"
@@ -33,7 +34,7 @@ func TestNodeRegistersItself(t *testing.T) {
 	})
 	registration := drivertest.Dial(t, "unix://"+found[0])
 	client := registerapi.NewRegistrationClient(registration)
-	info, err := client.GetInfo(t.Context(), &registerapi.InfoRequest{})
+	info, err := client.GetInfo(t.Context(), &registerapi.InfoRequest{}, grpc.WaitForReady(true)) // the socket is there a moment before it is listened on
 	if err != nil {
 		t.Fatal(err)
 	}
