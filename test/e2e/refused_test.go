@@ -110,10 +110,13 @@ func TestBadServers(t *testing.T) {
 		{name: "closed", parameters: map[string]string{"server": bad, "share": "/closed"}, says: "(refuse|not exported|does not exist|permission)"},
 		{name: "dead", parameters: map[string]string{"server": silent, "share": "/x"}, says: "not available|unreachable|no answer|timed out|deadline", within: 90 * time.Second},
 	})
-	left := n.sh("bad-server", "find /full /closed -name '*pvc*'")
-	if left != "" {
-		t.Errorf("on the exports there is %s", left)
-	}
+	n.eventually("nothing is on the exports but while a claim is tried again", goneDeadline, func() error {
+		left, err := n.tryIn("exec", "bad-server", "--", "find", "/full", "/closed", "-name", "*pvc*")
+		if err == nil && left != "" {
+			err = fmt.Errorf("there is %s", left)
+		}
+		return err
+	})
 	n.mountFails("silent-volume", silent, "/x", "not available|unreachable|no answer|timed out|deadline|did not answer")
 	n.mountFails("no-path", n.server, strings.TrimRight(n.share, "/")+"/no/such/directory", "no/such/directory")
 }
