@@ -142,7 +142,7 @@ func (c Config) persistentVolume(v Volume, mountOptions []string) *v1.Persistent
 		},
 	}
 	if !v.Recorded {
-		pv.Annotations["nfs-csi.github.io/migrated-from"] = c.Location.String() // so the controller knows that the share does not
+		pv.Annotations[volume.AnnMigratedFrom] = c.Location.String() // so the controller knows that the share does not
 	}
 	if namespace, name, ok := strings.Cut(v.Claim, "/"); ok {
 		pv.Spec.ClaimRef = &v1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: namespace, Name: name, UID: v.claimUID}

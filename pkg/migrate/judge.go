@@ -15,12 +15,8 @@ import (
 	"github.com/nfs-csi/nfs-csi/pkg/volume"
 )
 
-const (
-	// annMigratedFrom says on a converted volume whose it was.
-	annMigratedFrom = "nfs-csi.github.io/migrated-from"
-	// annReclaimPolicy says on a volume that has Retain while it is moved what its reclaim policy is else.
-	annReclaimPolicy = "nfs-csi.github.io/reclaim-policy"
-)
+// annReclaimPolicy says on a volume that has Retain while it is moved what its reclaim policy is else.
+const annReclaimPolicy = "nfs-csi.github.io/reclaim-policy"
 
 // The finalizers that are understood: Kubernetes' own, which it adds by itself, and that of CSI provisioners, which a volume with
 // Retain does not need.
@@ -133,7 +129,7 @@ func (m *Migration) successor(c *cluster, pv *v1.PersistentVolume) (*v1.Persiste
 		takeMountOptions(next)
 	}
 	metav1.SetMetaDataAnnotation(&next.ObjectMeta, annProvisionedBy, m.DriverName)
-	metav1.SetMetaDataAnnotation(&next.ObjectMeta, annMigratedFrom, from)
+	metav1.SetMetaDataAnnotation(&next.ObjectMeta, volume.AnnMigratedFrom, from)
 	return next, nil
 }
 

@@ -122,7 +122,7 @@ func (w world) converted(name string) {
 	if a := pv.Spec.CSI.VolumeAttributes; a["server"] != "10.0.0.1" || a["share"] != "/exports/k8s" || a["subDir"] != "shop-"+name+"-pvc-"+name {
 		w.Errorf("the attributes are %v", a)
 	}
-	if pv.Annotations[annProvisionedBy] != ours || pv.Annotations[annMigratedFrom] != old || pv.Labels["team"] != "shop" || pv.Spec.StorageClassName != "nfs-client" ||
+	if pv.Annotations[annProvisionedBy] != ours || pv.Annotations[volume.AnnMigratedFrom] != old || pv.Labels["team"] != "shop" || pv.Spec.StorageClassName != "nfs-client" ||
 		!slices.Equal(pv.Spec.MountOptions, []string{"nfsvers=4.1"}) || pv.Spec.Capacity.Storage().String() != "1Gi" {
 		w.Errorf("the volume is %+v", pv)
 	}
@@ -468,7 +468,7 @@ func TestFromCSI(t *testing.T) {
 	}
 	w.unharmed("a")
 	if pv := w.volume("pvc-a"); pv.Spec.CSI.Driver != ours || pv.Spec.CSI.VolumeHandle != "free text##" || pv.Spec.CSI.VolumeAttributes["subdir"] != "x" ||
-		pv.Annotations[annMigratedFrom] != "nfs.csi.k8s.io" || pv.Annotations[annProvisionedBy] != ours {
+		pv.Annotations[volume.AnnMigratedFrom] != "nfs.csi.k8s.io" || pv.Annotations[annProvisionedBy] != ours {
 		t.Errorf("the volume is %+v", pv)
 	}
 	if err := m.Undo(t.Context(), w.plan(m)); err != nil {

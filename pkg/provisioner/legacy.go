@@ -154,8 +154,6 @@ const (
 	annProvisionedBy = "pv.kubernetes.io/provisioned-by"
 	// annMadeBy is the same in our cache, where the library does not see it.
 	annMadeBy = "nfs-csi.github.io/made-by"
-	// annMigratedFrom says on a volume of our driver that it was made as another's, or imported, and has no record on its share.
-	annMigratedFrom = "nfs-csi.github.io/migrated-from"
 )
 
 // slim keeps of an NFS volume what tells where it is, and of a released one of the predecessor's what deleting it needs.

@@ -120,7 +120,7 @@ func made(pv *v1.PersistentVolume) bool {
 // says. csi-driver-nfs, whose driver's name may be ours now, leaves more there.
 func (p *provisioner) recorded(pv *v1.PersistentVolume) bool {
 	source := pv.Spec.CSI
-	if source == nil || source.Driver != p.driver || pv.Annotations[annMigratedFrom] != "" {
+	if source == nil || source.Driver != p.driver || pv.Annotations[volume.AnnMigratedFrom] != "" {
 		return false
 	}
 	id, err := volume.ParseID(source.VolumeHandle)

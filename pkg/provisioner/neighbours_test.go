@@ -78,7 +78,7 @@ func TestClaimsNearVolumesWithoutARecord(t *testing.T) {
 
 // What the share knows better, what an administrator described, and what was kept for whoever wants it is left to the CSI service.
 func TestClaimsNearOtherVolumes(t *testing.T) {
-	ours := func(pv *v1.PersistentVolume) { migrated(pv); delete(pv.Annotations, annMigratedFrom) }
+	ours := func(pv *v1.PersistentVolume) { migrated(pv); delete(pv.Annotations, volume.AnnMigratedFrom) }
 	objects := map[string]*v1.PersistentVolume{
 		"ours":           csiVolume("ours", "ours", ours),
 		"ours/inside":    csiVolume("ours", "ours", ours),

@@ -10,6 +10,10 @@ import (
 // RecordVersion is the version of the record's format that this code writes.
 const RecordVersion = 1
 
+// AnnMigratedFrom is the annotation of a PersistentVolume of our driver that was made as another's, or imported, and has no record on its
+// share: it says whose it was.
+const AnnMigratedFrom = "nfs-csi.github.io/migrated-from"
+
 // Record is the file .nfs-csi/volumes/NAME.json of a share: the truth about one volume. A pod that mounts the whole
 // share can write it, so what is read is checked like any other input.
 type Record struct {
