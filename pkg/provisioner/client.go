@@ -10,8 +10,9 @@ import (
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
-// savingClient is a client whose saving of PersistentVolumes ends in time and is told to calls and to notices, and to which one that has gone is deleted. Its Events pass through fillings. The library saves without a deadline,
-// and deletes twice where its cache is late.
+// savingClient is a client whose saving of PersistentVolumes ends in time and is told to calls and to notices, and to which one
+// that has gone is deleted. Its Events pass through fillings. The library saves without a deadline, and deletes twice where its
+// cache is late.
 type savingClient struct {
 	kubernetes.Interface
 	calls    *calls

@@ -188,17 +188,26 @@ func TestFailureIsAnEventAndIsRetried(t *testing.T) {
 	}
 }
 
-func TestUnknownOutcomeIsFollowedUpWithoutTheClaim(t *testing.T) {
-	asked, lost := make(chan struct{}), make(chan struct{})
+// losing is a driver whose answer to the first request is lost: it is asked, and once lost is closed the server has gone away. The next
+// requests fail as said.
+func losing(then ...error) (driver *driverFake, asked, lost chan struct{}) {
+	asked, lost = make(chan struct{}), make(chan struct{})
 	var tries atomic.Int32
-	driver := &driverFake{create: func(_ context.Context, r *csi.CreateVolumeRequest) (*csi.CreateVolumeResponse, error) {
-		if tries.Add(1) == 1 {
+	return &driverFake{create: func(_ context.Context, r *csi.CreateVolumeRequest) (*csi.CreateVolumeResponse, error) {
+		switch n := int(tries.Add(1)); {
+		case n == 1:
 			close(asked)
 			<-lost
 			return nil, status.Error(codes.Unavailable, "the server went away")
+		case n-2 < len(then):
+			return nil, then[n-2]
 		}
 		return answer(r), nil
-	}}
+	}}, asked, lost
+}
+
+func TestUnknownOutcomeIsFollowedUpWithoutTheClaim(t *testing.T) {
+	driver, asked, lost := losing()
 	c := newCluster(newClass("nfs", testDriver))
 	k := run(t, c, driver)
 	c.claim(t, newClaim("data", "nfs", testDriver))
@@ -215,19 +224,7 @@ func TestUnknownOutcomeIsFollowedUpWithoutTheClaim(t *testing.T) {
 func TestUnknownOutcomeOutlivesARefusal(t *testing.T) {
 	for _, refusal := range []codes.Code{codes.PermissionDenied, codes.FailedPrecondition} {
 		t.Run(refusal.String(), func(t *testing.T) {
-			asked, lost := make(chan struct{}), make(chan struct{})
-			var tries atomic.Int32
-			driver := &driverFake{create: func(_ context.Context, r *csi.CreateVolumeRequest) (*csi.CreateVolumeResponse, error) {
-				switch tries.Add(1) {
-				case 1:
-					close(asked)
-					<-lost
-					return nil, status.Error(codes.Unavailable, "the server went away")
-				case 2:
-					return nil, status.Error(refusal, "the export is read-only")
-				}
-				return answer(r), nil
-			}}
+			driver, asked, lost := losing(status.Error(refusal, "the export is read-only"))
 			c := newCluster(newClass("nfs", testDriver))
 			k := run(t, c, driver)
 			c.claim(t, newClaim("data", "nfs", testDriver))

@@ -236,16 +236,7 @@ func TestCloneOutlivesItsSource(t *testing.T) {
 
 // What became of a claim's volume is found out also when its class of attributes has gone with the claim. Another class does not take its place.
 func TestUnknownOutcomeOutlivesItsAttributesClass(t *testing.T) {
-	asked, lost := make(chan struct{}), make(chan struct{})
-	var tries atomic.Int32
-	driver := &driverFake{create: func(_ context.Context, r *csi.CreateVolumeRequest) (*csi.CreateVolumeResponse, error) {
-		if tries.Add(1) == 1 {
-			close(asked)
-			<-lost
-			return nil, status.Error(codes.Unavailable, "the server went away")
-		}
-		return answer(r), nil
-	}}
+	driver, asked, lost := losing()
 	gold := "gold"
 	c := newCluster(newClass("nfs", testDriver),
 		&storage.VolumeAttributesClass{ObjectMeta: metav1.ObjectMeta{Name: gold}, DriverName: testDriver, Parameters: map[string]string{"onDelete": "retain"}})

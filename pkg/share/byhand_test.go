@@ -148,32 +148,29 @@ func TestArchivedBelowInterrupted(t *testing.T) {
 	w.archives("archived-a-b pvc-2")
 }
 
-// TestArchiveThatHadToBeFlat: a process dies while it archives a volume under a name at the top, because an archive is where it would be inside,
-// and that one has gone by the time that the deletion is tried again.
-func TestArchiveThatHadToBeFlat(t *testing.T) {
+// archivesLate deletes a volume in dir, which dies when it has renamed so often, and again when the archive that was in its way has expired.
+func archivesLate(t *testing.T, dir string, renames int, archive string) {
+	t.Helper()
 	w := &world{T: t, fs: memfs.New()}
 	w.archivedOnce(time.Hour)
 	var b volume.Volume
-	w.must(w.clean(creates(&b, archiving("pvc-2", "a/b", 0))))
-	w.dying("Rename", 2, deletes(b.ID))
+	w.must(w.clean(creates(&b, archiving("pvc-2", dir, 0))))
+	w.dying("Rename", renames, deletes(b.ID))
 	w.visited(2 * time.Hour)
 	w.must(w.clean(deletes(b.ID)))
 	w.emptied()
-	w.archives("archived-a-b pvc-2")
-	w.holds(nil, "archived-a-b/")
+	w.archives(archive + " pvc-2")
+	w.holds(nil, archive+"/")
+}
+
+// TestArchiveThatHadToBeFlat: a process dies while it archives a volume under a name at the top, because an archive is where it would be inside,
+// and that one has gone by the time that the deletion is tried again.
+func TestArchiveThatHadToBeFlat(t *testing.T) {
+	archivesLate(t, "a/b", 2, "archived-a-b")
 }
 
 // TestArchiveWhoseFirstNameIsFree: a process dies while it archives a volume to its second name, and the first one is free by the time that
 // the deletion is tried again.
 func TestArchiveWhoseFirstNameIsFree(t *testing.T) {
-	w := &world{T: t, fs: memfs.New()}
-	w.archivedOnce(time.Hour)
-	var b volume.Volume
-	w.must(w.clean(creates(&b, archiving("pvc-2", "a", 0))))
-	w.dying("Rename", 3, deletes(b.ID))
-	w.visited(2 * time.Hour)
-	w.must(w.clean(deletes(b.ID)))
-	w.emptied()
-	w.archives("archived-a-pvc-2 pvc-2")
-	w.holds(nil, "archived-a-pvc-2/")
+	archivesLate(t, "a", 3, "archived-a-pvc-2")
 }

@@ -248,6 +248,20 @@ func (w *world) mendable(id volume.ID) {
 	}
 }
 
+// adoptedAtLast checks the volume that was made of an archive's directory, or in its place, while somebody removed the archive: it has its own
+// file, and that of the archive, which holds old, or not.
+func (w *world) adoptedAtLast(b volume.Volume, old string) {
+	w.Helper()
+	w.must(w.clean(visits))
+	w.emptied()
+	w.tidied()
+	want := []string{"archived-a/", "archived-a/new=b"}
+	if w.exists("archived-a/file") {
+		want = append(want, "archived-a/file="+old)
+	}
+	w.holds([]volume.Volume{b}, want...)
+}
+
 // TestStormExpiry: two processes remove an archive that is due while a third one makes a volume of its directory.
 func TestStormExpiry(t *testing.T) {
 	stormy(t, func(w *world, fly func() *process) {
@@ -261,14 +275,7 @@ func TestStormExpiry(t *testing.T) {
 			w.must(tries(fly(), creates(&b, request("pvc-b", "archived-a", volume.Retain, true))))
 			w.puts("archived-a/new", "b")
 		})
-		w.must(w.clean(visits))
-		w.emptied()
-		w.tidied()
-		want := []string{"archived-a/", "archived-a/new=b"}
-		if w.exists("archived-a/file") {
-			want = append(want, "archived-a/file=x")
-		}
-		w.holds([]volume.Volume{b}, want...)
+		w.adoptedAtLast(b, "x")
 		w.archives()
 	})
 }
@@ -288,14 +295,7 @@ func TestStormExpiredByHand(t *testing.T) {
 			w.must(tries(fly(), creates(&b, request("pvc-b", "archived-a", volume.Retain, true))))
 			w.puts("archived-a/new", "b")
 		})
-		w.must(w.clean(visits))
-		w.emptied()
-		w.tidied()
-		want := []string{"archived-a/", "archived-a/new=b"}
-		if w.exists("archived-a/file") {
-			want = append(want, "archived-a/file=old")
-		}
-		w.holds([]volume.Volume{b}, want...)
+		w.adoptedAtLast(b, "old")
 	})
 }
 

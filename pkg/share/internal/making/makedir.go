@@ -155,8 +155,8 @@ func madeAs(info fs.FileInfo, class volume.Class) bool {
 	return (class.UID == -1 || class.UID == int(uid)) && (class.GID == -1 || class.GID == int(gid))
 }
 
-// adopt takes a directory as it is, unless other volumes are in it, or it is in another share, whose volume it may be. It may have gone just before it was reserved, with the
-// volume or the archive that it was.
+// adopt takes a directory as it is, unless other volumes are in it, or it is in another share, whose volume it may be. It may have
+// gone just before it was reserved, with the volume or the archive that it was.
 func (c *creation) adopt(ctx context.Context) error {
 	return registry.Together(
 		func() error { return c.checkBelow(ctx) },
